@@ -4,7 +4,7 @@
  * @module
  */
 
-import { compareRows, type Comparison } from "../load/report/compare.ts";
+import { type Compared, compareRows, type Comparison } from "../load/report/compare.ts";
 import { compareHtml } from "../load/report/html_compare.ts";
 import { jsonText, snakeKeys } from "../load/report/json_text.ts";
 import {
@@ -23,11 +23,6 @@ import { writeEach } from "./outputs.ts";
 import { exitCode } from "./load_run.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-
-/** A difference is no chance below this. */
-const CHANCE_MAX = 0.01;
-/** A smaller change of the median matters to nobody. */
-const CHANGE_MIN = 0.05;
 
 /**
  * Puts the parts of one run together, and prints it as if one machine had run it.
@@ -74,8 +69,8 @@ export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Term
 }
 
 /**
- * Compares two runs, stage by stage. 1 when the second is worse: slower by more than 5 % where that
- * is no chance, or with a larger share of failures; 3 when one of them is to be doubted or a part of a
+ * Compares two runs, stage by stage. 1 when the second is worse: slower by more than 5 %, in the
+ * middle or in the tail, where that is no chance, or with a larger share of failures; 3 when one of them is to be doubted or a part of a
  * load, or they were not asked for the same.
  *
  * @throws {Failure} with exit code 2 when a file is no run, or they have different stages.
@@ -162,14 +157,13 @@ function pathsOf(asked: RunIdentity["asked"]): RunIdentity["asked"] {
 interface ComparedStages {
   readonly loads: readonly [string, string];
   readonly failedShares: readonly [number, number];
-  readonly comparisons: readonly (Comparison & { readonly verdict: string })[];
+  readonly comparisons: readonly Comparison[];
   readonly isWorse: boolean;
   readonly isDoubtful: boolean;
 }
 
 function comparedStages(before: Stage, after: Stage): ComparedStages {
-  const [a, b] = [rowsOf(before), rowsOf(after)];
-  const comparisons = compareRows(a, b).map((one) => ({ ...one, verdict: verdictOf(one) }));
+  const comparisons = compareRows(rowsOf(before), rowsOf(after), lateMsOf([before, after]));
   const share = ({ report: { requests } }: Stage) =>
     requests.sent === 0 ? 0 : requests.failed / requests.sent;
   const failedShares = [share(before), share(after)] as const;
@@ -178,7 +172,7 @@ function comparedStages(before: Stage, after: Stage): ComparedStages {
     failedShares,
     comparisons,
     isWorse: failedShares[1] > failedShares[0] ||
-      comparisons.some(({ verdict }) => verdict === "slower"),
+      comparisons.some(({ verdict, tail }) => verdict === "slower" || tail.verdict === "slower"),
     isDoubtful: before.report.doubt.is_doubtful || after.report.doubt.is_doubtful,
   };
 }
@@ -193,10 +187,11 @@ function rowsOf({ rounds }: Stage) {
   return all.rows;
 }
 
-function verdictOf({ chance, change }: Comparison): string {
-  if (chance >= CHANCE_MAX) return "no difference that could not be chance";
-  if (Math.abs(change) < CHANGE_MIN) return "a difference, and a small one";
-  return change > 0 ? "slower" : "faster";
+/** By how much one of the two clients may have made times of the tail longer. */
+function lateMsOf(stages: readonly Stage[]): Readonly<Record<Compared, number>> {
+  const most = (name: "ttft" | "itl") =>
+    Math.max(...stages.map(({ report: { doubt } }) => doubt.late_ms[name]?.p99 ?? 0));
+  return { ttft: most("ttft"), tpot: most("itl"), e2e: most("ttft") };
 }
 
 const TITLES = { ttft: "first token", tpot: "per output token", e2e: "whole answer" } as const;
@@ -206,23 +201,34 @@ function bothLoads({ loads }: ComparedStages): string {
 }
 
 function stageLines(stage: ComparedStages): readonly string[] {
-  const { failedShares, comparisons, isDoubtful } = stage;
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const [before, after] = failedShares;
+  const { failedShares: [before, after], comparisons, isDoubtful } = stage;
   return [
     "",
     `== ${bothLoads(stage)} ==`,
     `failed: ${percent(before)}, then ${percent(after)}${after > before ? ": worse" : ""}`,
-    ...comparisons.map(({ metric, p50, p99, change, chance, isPaired, verdict }) =>
-      `${TITLES[metric]}, ms: p50 ${shown(p50[0])}, then ${shown(p50[1])} (${
-        change < 0 ? "" : "+"
-      }${percent(change)}); p99 ${shown(p99[0])}, then ${shown(p99[1])}; ` +
-      `by chance ${chance < 0.001 ? "below 0.1 %" : percent(chance)}, ${
-        isPaired ? "paired" : "unpaired"
-      }: ${verdict}`
-    ),
+    ...comparisons.flatMap(comparisonLines),
     ...(isDoubtful ? ["One of the two is to be doubted: see its own report."] : []),
   ];
+}
+
+function comparisonLines(comparison: Comparison): readonly string[] {
+  const { metric, p50, p95, p99, change, chance, isPaired, verdict, tail } = comparison;
+  const pair = (name: string, [before, after]: readonly [number, number], change: number) =>
+    `${name} ${shown(before)}, then ${shown(after)} (${change < 0 ? "" : "+"}${percent(change)})`;
+  const byChance = (share: number) => `by chance ${share < 0.001 ? "below 0.1 %" : percent(share)}`;
+  const [change95, change99] = tail.changes;
+  return [
+    `${TITLES[metric]}, ms: ${pair("p50", p50, change)}; ${byChance(chance)}, ${
+      isPaired ? "paired" : "unpaired"
+    }: ${verdict}`,
+    `  its tail: ${pair("p95", p95, change95)}; ${pair("p99", p99, change99)}; ${
+      byChance(tail.chance)
+    }: ${tail.verdict}`,
+  ];
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
 }
 
 /** @throws {Failure} with exit code 2 when there is none. */

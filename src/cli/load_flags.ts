@@ -60,14 +60,15 @@ export const LOAD_FLAGS = {
   }),
   duration: optionalFlag({
     value: "TIME",
-    text: "nothing new is sent after this time: 500ms, 30s, 2m, 1h; without a unit seconds",
+    text:
+      "nothing new is sent after this time, warm-up left out: 500ms, 30s, 2m, 1h; without a unit seconds",
     notes: ["default 10s, unless --requests is given"],
     group: "How much",
     read: readLength,
   }),
   requests: optionalFlag({
     value: "N",
-    text: "requests in all",
+    text: "requests in all, warm-up left out",
     group: "How much",
     read: (value, name) => readNumber(value, name, { min: 1, max: 1e9, isWhole: true }),
   }),
@@ -318,7 +319,7 @@ export const LOAD_FLAGS = {
   }),
   grace: parsedFlag({
     value: "TIME",
-    text: "what is under way at the end is waited for so long",
+    text: "what is under way at the end, or due and not sent by then, is waited for so long",
     default: "30s",
     group: "Shape of the load",
     read: readTime,
@@ -328,6 +329,14 @@ export const LOAD_FLAGS = {
     text:
       "a request that is not over so long after it was sent has failed; of a burst: after it was due",
     notes: ["default 600s; of a burst 30s"],
+    group: "Shape of the load",
+    read: readLength,
+  }),
+  connectTimeout: parsedFlag({
+    value: "TIME",
+    text:
+      "a request whose connection, TLS included, is not ready so long after it was asked for has failed",
+    default: "10s",
     group: "Shape of the load",
     read: readLength,
   }),

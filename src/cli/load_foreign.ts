@@ -57,6 +57,7 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   "--request-count": REQUESTS,
   "--warmup-request-count": "--warmup N",
   "--benchmark-duration": DURATION,
+  "--request-timeout-seconds": "--timeout TIME",
   "--synthetic-input-tokens-mean": PROMPT,
   "--isl": PROMPT,
   "--output-tokens-mean": OUTPUT,

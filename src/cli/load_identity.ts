@@ -13,7 +13,17 @@ import { longName } from "./flags.ts";
 const ASKED = [
   ...["concurrency", "rate", "arrivals", "ramp", "rampFrom", "rampKind", "sweep", "search"],
   ...["duration", "requests", "warmup", "rounds", "maxConcurrency", "newConnections", "grace"],
-  ...["timeout", "seed", "promptTokens", "outputTokens", "whole", "speed", "turns", "think"],
+  ...[
+    "timeout",
+    "connectTimeout",
+    "seed",
+    "promptTokens",
+    "outputTokens",
+    "whole",
+    "speed",
+    "turns",
+    "think",
+  ],
   ...["method", "stopWhenSaturated", "leaveAfter", "leaveShare", "readRate", "slo"],
 ] as const satisfies readonly (keyof Flags)[];
 

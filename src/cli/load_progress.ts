@@ -6,7 +6,7 @@
 
 import { shown } from "../load/report/terminal.ts";
 import type { LoadOptions } from "./load_options.ts";
-import { warmupOf } from "./load_values.ts";
+import type { Warmup } from "./load_values.ts";
 import type { RoundProgress } from "./load_round.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -57,15 +57,18 @@ export function secondsLeft(
 export class LoadProgress {
   readonly #title: string;
   readonly #options: LoadOptions;
+  readonly #warmup: Warmup;
   readonly #terminal: Terminal;
   readonly #isLive = process.stderr.isTTY === true && process.env["TERM"] !== "dumb";
   readonly #rates: number[] = [];
   #looks = 0;
   #over = 0;
 
-  constructor(title: string, options: LoadOptions, terminal: Terminal) {
+  /** `warmup`: of the round. */
+  constructor(title: string, options: LoadOptions, warmup: Warmup, terminal: Terminal) {
     this.#title = title;
     this.#options = options;
+    this.#warmup = warmup;
     this.#terminal = terminal;
   }
 
@@ -101,12 +104,14 @@ export class LoadProgress {
 
   #left(progress: RoundProgress): readonly number[] {
     const { durationMs, flags } = this.#options;
-    const warmup = warmupOf(flags.warmup);
+    const { ms, requests } = this.#warmup;
+    const hasSchedule = flags.search || flags.trace.length > 0 ||
+      (flags.rate !== undefined && !flags.sweep);
     return secondsLeft(progress, {
-      durationMs: durationMs + warmup.ms,
-      requests: (flags.requests ?? Infinity) + warmup.requests,
-      hasSchedule: flags.search || flags.trace.length > 0 ||
-        (flags.rate !== undefined && !flags.sweep),
+      // When so many have warmed up, only a schedule knows.
+      durationMs: hasSchedule || requests === 0 ? durationMs + ms : Infinity,
+      requests: (flags.requests ?? Infinity) + requests,
+      hasSchedule,
     });
   }
 

@@ -41,6 +41,8 @@ export type FromWorker =
   /** Lines of `--raw`, without the end of the last; null = there will be no more of them. */
   | { readonly kind: "raw"; readonly lines: string | null }
   | WorkerProgress
+  /** Its round is over: the result comes next, which may take a while to be put together. */
+  | { readonly kind: "over" }
   | {
     readonly kind: "result";
     readonly tally: TallyFile;
@@ -55,11 +57,18 @@ export function workerPart(): Shard | undefined {
   return text === undefined ? undefined : readShard(text, LOAD_WORKER_VARIABLE);
 }
 
-/** The messages of a stream, one after the other, until it ends. */
-export async function* messagesOf<T>(stream: ReadableStream<Uint8Array>): AsyncGenerator<T> {
+/**
+ * The messages of a stream, one after the other, until it ends. `onBytes` hears of every piece, as long
+ * messages come in many.
+ */
+export async function* messagesOf<T>(
+  stream: ReadableStream<Uint8Array>,
+  onBytes = () => {},
+): AsyncGenerator<T> {
   const decoder = new TextDecoder();
   let pieces: string[] = [];
   for await (const bytes of stream) {
+    onBytes();
     const lines = decoder.decode(bytes, { stream: true }).split("\n");
     const rest = lines.pop()!;
     for (const line of lines) {

@@ -10,7 +10,7 @@ import { Gathered } from "../load/metrics/gathered.ts";
 import { rawLine, type RawPlace } from "../load/report/raw.ts";
 import type { Round } from "../load/report/report.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
-import { type Load, LoadRun, type Progress } from "../load/run.ts";
+import { LoadRun, type Progress } from "../load/run.ts";
 import { type Shard, WHOLE } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import type { Spread } from "../load/spread.ts";
@@ -21,15 +21,12 @@ import { TokenCounters } from "../sources/tokens.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { makerOf } from "./load_requests.ts";
 import { cleanerOf } from "./load_secrets.ts";
-import { shapeOf } from "./load_shape.ts";
-import { warmupOf } from "./load_values.ts";
+import { shapeOf, warmupIn } from "./load_shape.ts";
 import type { HeldLines } from "./whole_files.ts";
 
 /** Texts above this are estimated, in bytes. */
 const COUNT_BYTES_MAX = 4 * 1024 * 1024;
 const TIMEOUT_MS = 600_000;
-/** Connecting takes longer than this only where nobody is. */
-const CONNECT_MS_MAX = 10_000;
 
 /** How far a round is. */
 export interface RoundProgress extends Progress {
@@ -105,24 +102,22 @@ export class LoadHere implements LoadCrew {
     const keeper = flags.html === undefined && flags.out === undefined
       ? undefined
       : new StreamKeeper(seeded(flags.seed + round));
-    const { ms: warmupMs, requests: warmupRequests } = warmupOf(flags.warmup);
+    const warmup = warmupIn(this.#options, stage, round);
     const seed = flags.seed + round;
     const abort = new AbortController();
-    const shape = () => shapeOf(this.#options, stage, seeded(seed), this.#shard.count);
     const run = new LoadRun({
       shard: this.#shard,
       targets,
       // What is asked must not change when it is asked, on any of several machines.
       maker: makerOf(this.#options, stage, this.#counter, ~seed, this.#shard),
-      load: shape(),
-      durationMs: durationMs + warmupMs,
-      requestsMax: (flags.requests ?? Infinity) + warmupRequests,
-      warmupMs,
-      warmupArrivals: arrivalsUpTo(shape(), warmupMs),
-      warmupRequests,
+      load: shapeOf(this.#options, stage, seeded(seed), this.#shard.count),
+      durationMs,
+      requestsMax: flags.requests ?? Infinity,
+      warmupMs: warmup.ms,
+      warmupRequests: warmup.requests,
       graceMs: flags.grace,
       timeoutMs: flags.timeout ?? TIMEOUT_MS,
-      connectMs: CONNECT_MS_MAX,
+      connectMs: flags.connectTimeout,
       keepsConnections: !flags.newConnections,
       countTokens: count,
       clean: cleanerOf(this.#options),
@@ -153,16 +148,6 @@ export class LoadHere implements LoadCrew {
   }
 
   async close(): Promise<void> {}
-}
-
-/** How many requests of a schedule are due up to `untilMs`. A closed loop has none. */
-function arrivalsUpTo(load: Load, untilMs: number): number {
-  if (load.kind === "closed" || untilMs === 0) return 0;
-  let count = 0;
-  for (let next = load.times.next(); next.done !== true && next.value <= untilMs; count++) {
-    next = load.times.next();
-  }
-  return count;
 }
 
 /** A timer takes no more: some 24 days. */

@@ -25,9 +25,8 @@ import { printsReport, writeOutputs } from "./load_outputs.ts";
 import { LoadProgress, LOOK_MS } from "./load_progress.ts";
 import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
 import { resultOf, searchCode, searchLine } from "./load_search.ts";
-import { PLACES_MAX, placesOf, sendsNothing, stageText } from "./load_shape.ts";
+import { PLACES_MAX, placesOf, sendsNothing, stageText, warmupIn } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
-import { warmupOf } from "./load_values.ts";
 import { failuresOf, holdDescriptors } from "./outputs.ts";
 import { onEnding } from "./signals.ts";
 import { EXIT, type Failure, type Terminal } from "./terminal.ts";
@@ -87,8 +86,11 @@ export async function runLoad(
         const title = flags.rounds > 1
           ? `${stageText(options, stage)}, round ${round + 1} of ${flags.rounds}`
           : stageText(options, stage);
-        const progress = new LoadProgress(title, options, terminal);
-        const result = await watched(begin(atMs), options, stage, abort.signal, progress);
+        const warmup = warmupIn(options, stage, round);
+        const progress = new LoadProgress(title, options, warmup, terminal);
+        const settledMs = (flags.ramp ?? 0) + warmup.ms;
+        const running = begin(atMs);
+        const result = await watched(running, options, stage, settledMs, abort.signal, progress);
         atMs = undefined;
         rounds.push(result.round);
         kept.push(...result.kept);
@@ -166,11 +168,15 @@ export async function runLoad(
   return exitCode(judged, false, flags.slo === undefined ? 0 : flags.sloShare);
 }
 
-/** Waits for the end of a round, tells how far it is, and ends it when it runs away. */
+/**
+ * Waits for the end of a round, tells how far it is, and ends it when it runs away, once its ramp and its
+ * warm-up have settled.
+ */
 async function watched(
   running: RunningRound,
   options: LoadOptions,
   stage: Stage,
+  settledMs: number,
   signal: AbortSignal,
   progress: LoadProgress,
 ): Promise<RoundResult> {
@@ -179,7 +185,6 @@ async function watched(
   if (signal.aborted) interrupt();
   signal.addEventListener("abort", interrupt, { once: true });
   const stops = flags.stopWhenSaturated || flags.sweep || flags.search;
-  const settledMs = (flags.ramp ?? 0) + warmupOf(flags.warmup).ms;
   const watch = stops && stage.kind !== "closed"
     ? new SaturationWatch({
       fromMs: settledMs,

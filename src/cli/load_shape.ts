@@ -10,7 +10,7 @@ import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import type { Flags, LoadOptions } from "./load_options.ts";
-import { warmupOf } from "./load_values.ts";
+import { type Warmup, warmupOf } from "./load_values.ts";
 import { connectionsMax } from "./process_facts.ts";
 
 /** Most requests at once, unless it is said. */
@@ -54,44 +54,65 @@ export function shapeOf(
 }
 
 /**
+ * What warms up in a round. Where there is a schedule, both are known, and the same to all of several
+ * processes and machines: when the last of these requests is due, and how many there are in the whole
+ * load. In a closed loop it is what `--warmup` says.
+ */
+export function warmupIn(options: LoadOptions, stage: Stage, round: number): Warmup {
+  const { flags } = options;
+  const warmup = warmupOf(flags.warmup);
+  const load = shapeOf(options, stage, seeded(flags.seed + round));
+  if (flags.warmup === undefined || load.kind === "closed") return warmup;
+  const isCounted = warmup.requests > 0;
+  let { ms } = warmup;
+  let requests = 0;
+  for (let next = load.times.next(); next.done !== true; next = load.times.next()) {
+    if (isCounted ? requests === warmup.requests : next.value > ms) break;
+    if (isCounted) ms = next.value;
+    requests++;
+  }
+  return { ms, requests };
+}
+
+/**
  * True when nothing that counts is due in any round of a stage: its rate is too low for its time. A
  * closed loop always sends.
  */
 export function sendsNothing(options: LoadOptions, stage: Stage): boolean {
   const { flags, durationMs } = options;
-  const warmup = warmupOf(flags.warmup);
   const isEmpty = (round: number) => {
     const load = shapeOf(options, stage, seeded(flags.seed + round));
     if (load.kind === "closed") return false;
-    let left = warmup.requests;
-    for (let next = load.times.next(); next.done !== true; next = load.times.next()) {
-      if (next.value > warmup.ms + durationMs) return true;
-      if (next.value > warmup.ms && left-- === 0) return false;
-    }
-    return true;
+    const { ms, requests } = warmupIn(options, stage, round);
+    let next = load.times.next();
+    for (let number = 0; number < requests; number++) next = load.times.next();
+    return next.done === true || next.value > ms + durationMs;
   };
   return Array.from({ length: flags.rounds }, (_, round) => round).every(isEmpty);
 }
 
 /**
- * How many requests of a round are due for a shard by its schedule, warm-up included; 0 for a closed
- * loop, which has none. Of conversations only the first questions are.
+ * How many requests of a round are due for a shard by its schedule, warm-up included, and up to `untilMs`
+ * after its start; 0 for a closed loop, which has none. Of conversations only the first questions are.
  */
 export function scheduledCount(
   options: LoadOptions,
   stage: Stage,
   round: number,
   shard: Shard,
+  untilMs: number,
 ): number {
   const { flags, durationMs } = options;
-  const warmup = warmupOf(flags.warmup);
   const load = shapeOf(options, stage, seeded(flags.seed + round));
   if (load.kind === "closed") return 0;
-  let [all, own, left] = [0, 0, (flags.requests ?? Infinity) + warmup.requests];
-  for (let next = load.times.next(); next.done !== true; next = load.times.next(), all++) {
-    if (next.value > warmup.ms + durationMs) break;
-    if (next.value > warmup.ms && left-- === 0) break;
-    if (all % shard.count === shard.index) own++;
+  const warmup = warmupIn(options, stage, round);
+  const lastMs = Math.min(warmup.ms + durationMs, untilMs);
+  const count = warmup.requests + (flags.requests ?? Infinity);
+  let own = 0;
+  for (let number = 0; number < count; number++) {
+    const next = load.times.next();
+    if (next.done === true || next.value > lastMs) break;
+    if (number % shard.count === shard.index) own++;
   }
   return own;
 }

@@ -47,7 +47,7 @@ export interface ReadTraces {
 /**
  * The requests of all traces in the order of their times, conversations as one, as they can be asked in
  * `api`. Of each file the first `--requests` are read besides those that warm up, and none that begins
- * after `--duration`, whatever the order of its lines.
+ * after `--duration` behind them, whatever the order of its lines.
  *
  * @throws {Failure} when one cannot be read, or is no trace, or has more than can be held, or nothing that
  * can be asked.
@@ -61,7 +61,6 @@ export function readTraces(
   const { ms: warmupMs, requests: warmupRequests } = warmupOf(warmup);
   const warmsUp = (atMs: number) => warmupMs > 0 && atMs <= warmupMs * speed;
   const countMax = requests + warmupRequests;
-  const untilMs = (duration + warmupMs) * speed;
   let tokens = 0;
   let count = 0;
   for (const path of trace) {
@@ -72,7 +71,14 @@ export function readTraces(
     let late = 0;
     // Of what begins there: the earliest line need not be the first.
     let firstMs = Infinity;
-    const isLate = ({ atMs }: TraceRequest) => atMs !== undefined && atMs - firstMs > untilMs;
+    /** The first that begin in it warm up, and the latest of these at the latest ends that. */
+    let begun = 0;
+    let warmMs = -Infinity;
+    const untilMs = () => {
+      if (begun < warmupRequests) return Infinity;
+      return Math.max(warmMs, firstMs + warmupMs * speed) + duration * speed;
+    };
+    const isLate = ({ atMs }: TraceRequest) => atMs !== undefined && atMs > untilMs();
     try {
       for (const line of readTrace(piecesOf(path))) {
         const request = askedIn(api, line);
@@ -82,7 +88,10 @@ export function readTraces(
         }
         const { atMs, promptTokens, text, body, messages, session } = request;
         const hasBegun = session === undefined ? undefined : sessions.get(session);
-        if (hasBegun === undefined && atMs !== undefined) firstMs = Math.min(firstMs, atMs);
+        if (hasBegun === undefined && atMs !== undefined) {
+          firstMs = Math.min(firstMs, atMs);
+          if (begun++ < warmupRequests) warmMs = Math.max(warmMs, atMs);
+        }
         const isOver = isLate(request);
         const isIn = hasBegun ?? !isOver;
         if (session !== undefined) sessions.set(session, isIn);

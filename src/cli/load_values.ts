@@ -37,17 +37,25 @@ export const readLength: ReadValue<number> = (value, name) => {
   throw new Failure(`${name} must be longer than 0: it is "${value}"`, EXIT.usage);
 };
 
+/** They are counted through before the first is sent. */
+const WARMUP = { min: 0, max: 10_000_000, isWhole: true } as const;
+
 /** A number of requests, or a time. */
 export type Span = { readonly requests: number } | { readonly ms: number };
 
 /** What warms up, by time and by number; 0 = nothing of the kind. */
-export function warmupOf(warmup: Span | undefined): Readonly<Record<"ms" | "requests", number>> {
+export type Warmup = Readonly<Record<"ms" | "requests", number>>;
+
+/** What is to warm up. */
+export function warmupOf(warmup: Span | undefined): Warmup {
   return { ms: 0, requests: 0, ...warmup };
 }
 
 /** "100" are requests, "5s" is a time. */
 export const readWarmup: ReadValue<Span> = (value, name) =>
-  /^\d+$/.test(value) ? { requests: Number(value) } : { ms: readTime(value, name) };
+  /^\d+$/.test(value)
+    ? { requests: readNumber(value, name, WARMUP) }
+    : { ms: readTime(value, name) };
 
 /** A list of numbers, "1,8,64". */
 export function readNumbers(

@@ -32,6 +32,8 @@ export async function workLoad(options: LoadOptions, part: Shard): Promise<numbe
     }, PROGRESS_MS);
     const { round: { tally, facts }, gathered, kept } = await round.result;
     clearInterval(timer);
+    say({ kind: "over" });
+    await Bun.sleep(0);
     raw?.flush();
     say({
       kind: "result",

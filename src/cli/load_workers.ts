@@ -27,9 +27,17 @@ import {
 } from "./load_protocol.ts";
 import type { EndReason, LoadCrew, RoundResult, StartRound } from "./load_round.ts";
 import { scheduledCount } from "./load_shape.ts";
+import { Silence, SILENCE_LOOK_MS } from "./load_silence.ts";
 import { selfCommand } from "./self.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
+/**
+ * A worker tells how far it is every half second. One that has said nothing for so long stands still, and
+ * is ended: a machine may be as busy as it likes.
+ */
+const SILENCE_MS_MAX = 30_000;
+/** The same once it was told to end, until it has: somebody is waiting for the report. */
+const ENDING_MS_MAX = 5000;
 /** By then all workers have heard when they begin. */
 const START_MS = 50;
 /** What a process is asked to carry before `auto` takes another one: requests at once, or a second. */
@@ -75,7 +83,7 @@ export function refuseForWorkers({ flags }: LoadOptions): void {
 
 type Result = Extract<FromWorker, { readonly kind: "result" }>;
 type RawLines = Extract<FromWorker, { readonly kind: "raw" }>;
-type Message = Exclude<FromWorker, WorkerProgress | RawLines>;
+type Message = Exclude<FromWorker, WorkerProgress | RawLines | { readonly kind: "over" }>;
 
 /** One of them. */
 class Worker {
@@ -90,6 +98,11 @@ class Worker {
   readonly #said: Message[] = [];
   #hears = Promise.withResolvers<void>();
   #isOver = false;
+  readonly #silence = new Silence(performance.now());
+  /** It was told to end, and has not. */
+  #isEnding = false;
+  /** After how many seconds of silence it was ended; undefined = it was not. */
+  #silentSeconds: number | undefined;
 
   constructor(words: readonly string[], { index, count }: Shard, raw: LineFile | undefined) {
     this.#raw = raw;
@@ -110,6 +123,10 @@ class Worker {
 
   tell(message: ToWorker): void {
     if (this.#isOver) return;
+    if (message.kind === "end") {
+      this.#isEnding = true;
+      this.#silence.end();
+    }
     const { stdin } = this.#child;
     // That it is gone is heard where its output ends.
     const sent = async () => {
@@ -119,15 +136,31 @@ class Worker {
     sent().catch(() => {});
   }
 
-  /** What it says next, its progress and its lines apart; undefined = it is gone. */
-  async next(): Promise<Message | undefined> {
+  /**
+   * What it says next, its progress and its lines apart; undefined = it is gone, or was silent for `silenceMsMax` and
+   * is ended.
+   */
+  async next(silenceMsMax = SILENCE_MS_MAX): Promise<Message | undefined> {
+    this.#silence.end();
+    const timer = setInterval(() => this.#look(silenceMsMax), SILENCE_LOOK_MS);
     while (this.#said.length === 0 && !this.#isOver) await this.#hears.promise;
+    clearInterval(timer);
     return this.#said.shift();
+  }
+
+  #look(silenceMsMax: number): void {
+    const msMax = this.#isEnding ? Math.min(ENDING_MS_MAX, silenceMsMax) : silenceMsMax;
+    if (this.#silence.look(performance.now()) < msMax || this.#silentSeconds !== undefined) return;
+    this.#silentSeconds = Math.round(msMax / 1000);
+    this.#child.kill("SIGKILL");
   }
 
   /** Why it is gone, in a few words. */
   async reason(): Promise<string> {
     await this.#child.exited;
+    if (this.#silentSeconds !== undefined) {
+      return `${this.name} said nothing for ${this.#silentSeconds} s, and was ended`;
+    }
     const { signalCode, exitCode } = this.#child;
     const how = signalCode === null ? `ended with ${exitCode}` : `was ended by ${signalCode}`;
     const [line = ""] = (await this.#errors).trim().split("\n").slice(-1);
@@ -143,9 +176,12 @@ class Worker {
 
   async #listen(): Promise<void> {
     try {
-      for await (const message of messagesOf<FromWorker>(this.#child.stdout)) {
+      const heard = () => this.#silence.end();
+      for await (const message of messagesOf<FromWorker>(this.#child.stdout, heard)) {
         if (message.kind === "progress") {
           this.progress = message;
+        } else if (message.kind === "over") {
+          this.#isEnding = false;
         } else if (message.kind === "raw") {
           if (message.lines !== null) this.#raw?.write(message.lines);
           else this.#raw?.giveUp("its lines came faster than they could be written");
@@ -193,7 +229,9 @@ export class LoadWorkers implements LoadCrew {
       (_, index) => new Worker(words, { index, count }, raw),
     );
     const crew = new LoadWorkers(options, workers);
-    const said = await Promise.all(workers.map((worker) => worker.next()));
+    // All of them read the same files as this process has, and may have to share a core.
+    const readyMsMax = SILENCE_MS_MAX + count * performance.now();
+    const said = await Promise.all(workers.map((worker) => worker.next(readyMsMax)));
     const lost = said.indexOf(undefined);
     if (lost < 0) return crew;
     const reason = await workers[lost]!.reason();
@@ -213,6 +251,7 @@ export class LoadWorkers implements LoadCrew {
     await Promise.all(this.#workers.map((worker) => worker.next()));
     return (wantedMs) => {
       const atMs = wantedMs ?? Date.now() + START_MS;
+      let endedMs = Infinity;
       for (const worker of this.#workers) worker.tell({ kind: "start", atMs });
       return {
         progress: () => {
@@ -232,18 +271,23 @@ export class LoadWorkers implements LoadCrew {
           };
         },
         end: (why: EndReason) => {
+          endedMs = Date.now() - atMs;
           for (const worker of this.#workers) worker.tell({ kind: "end", why });
         },
-        result: this.#result(stage, place.round),
+        result: this.#result(stage, place.round, () => endedMs),
       };
     };
   }
 
   /**
    * Puts together what all of them say in the end. One that dies has failed with all it had sent, and
-   * what else it was to send never goes out.
+   * what else it was to send, up to `endedMs` after the start, never goes out.
    */
-  async #result(stage: Stage, roundNumber: number): Promise<RoundResult> {
+  async #result(
+    stage: Stage,
+    roundNumber: number,
+    endedMs: () => number,
+  ): Promise<RoundResult> {
     const { slo, as, shard = WHOLE } = this.#options.flags;
     const said = await Promise.all(this.#workers.map((worker) => worker.next()));
     const results = said.filter((one): one is Result => one?.kind === "result");
@@ -258,7 +302,8 @@ export class LoadWorkers implements LoadCrew {
       const sent = worker.progress?.sent ?? 0;
       round.tally.lose(Math.max(1, sent), reasons[at]!);
       const part = { index: this.#workers.indexOf(worker), count: this.#workers.length };
-      const due = scheduledCount(this.#options, stage, roundNumber, within(shard, part));
+      const own = within(shard, part);
+      const due = scheduledCount(this.#options, stage, roundNumber, own, endedMs());
       round.tally.notSent += Math.max(0, due - Math.max(1, sent));
     });
     const gathered = as === undefined

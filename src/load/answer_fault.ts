@@ -54,15 +54,19 @@ export function faultOf(
   if (events.error !== "") return ["body", events.error];
   const { kinds } = recording;
   const isChoice = (kinds & KIND.choice) !== 0;
-  if (isChoice && isStream) {
+  if (!isStream && isKnown && events.form !== form) {
+    return ["body", `the answer has ${LACKS[form]}`];
+  }
+  if (isChoice && (isStream || isKnown)) {
     if ((kinds & KIND.finish) === 0) return ["end", "no reason why it ended"];
     if (events.openChoice >= 0) return ["end", `no reason why choice ${events.openChoice} ended`];
     if ((kinds & KIND.done) === 0) return ["end", "no end mark"];
   }
   if ((kinds & (TOKENS | KIND.other)) === 0) return ["end", "empty answer"];
-  if (!isKnown) return undefined;
-  if (isStream) return isChoice ? undefined : ["body", "no event is one of the API that was asked"];
-  return events.form === form ? undefined : ["body", `the answer has ${LACKS[form]}`];
+  if (isKnown && isStream && !isChoice) {
+    return ["body", "no event is one of the API that was asked"];
+  }
+  return undefined;
 }
 
 function typeOf(contentType: string): string {

@@ -41,14 +41,11 @@ export interface Bound {
 export interface Parts {
   /** At most: the request waited to be sent, the connection to be seen, or the answer to be read. */
   readonly client: number;
-  /** At least: the fastest way there and back. */
+  /** At most: the way there and back is no longer than the fastest connect, which has it in it. */
   readonly network: number;
   /** The rest. */
   readonly server: number;
 }
-
-/** The fastest of fewer connects is no measure of the way: each may have been held up. */
-const NETWORK_CONNECTS_MIN = 8;
 
 /** Why a run is to be doubted, and by what. */
 export interface Doubt {
@@ -63,9 +60,10 @@ export interface Doubt {
   readonly unjudged: readonly SloName[];
   /**
    * What kept the load from being more, or its answers from being sooner; "none" = all that was asked
-   * was sent and answered at the same rate.
+   * was sent and answered at the same rate. "network_or_server": how long the way there and back takes
+   * is known to be less than a connect, and that is no less than what is left for the server.
    */
-  readonly limit: "client" | "server" | "network" | "none";
+  readonly limit: "client" | "server" | "network_or_server" | "none";
   /** By how much times may be too long since the client was late; null = there are none. */
   readonly late_ms: { readonly ttft: Bound | null; readonly itl: Bound | null };
   /** null = there is no first token, no connection was made, or clients read slowly. */
@@ -78,8 +76,11 @@ export interface Doubt {
   readonly cpu_share: number;
   /** Share of the time in which others had the processor that the client wanted; null = not known. */
   readonly wait_share: number | null;
-  /** The fastest connect, and half of them: the way to the server and back. null = none was made. */
-  readonly network_ms: { readonly min: number; readonly p50: number } | null;
+  /**
+   * The fastest connect, as the client saw it: the way there and back takes no longer. null = none was
+   * made.
+   */
+  readonly connect_ms_min: number | null;
 }
 
 /** What is asked of the client. */
@@ -150,14 +151,16 @@ export function doubtOf(
         `${ms(queueMs)} (p99): this is in the times from the schedule`,
     );
   }
+  let isBehind = false;
   if (notSent > 0) {
+    isBehind = !isInterrupted && saturatedMs === null && troubles.length === 0 && waitingMax === 0;
     const why = isInterrupted || saturatedMs !== null
       ? "the run was ended before"
       : troubles.length > 0
       ? "a process of the client was gone"
-      : waitingMax > 0
-      ? `${counted(concurrencyMax, "place was", "places were")} taken to the end`
-      : "the client was late";
+      : isBehind
+      ? "the client was late"
+      : `${counted(concurrencyMax, "place was", "places were")} taken to the end`;
     reasons.push(`${notSent} of ${sent + notSent} requests that were due were never sent: ${why}`);
   }
   const overload = overloadOf(facts, tally, ratePerSecond);
@@ -177,7 +180,13 @@ export function doubtOf(
   if (sent > 0 && answers === 0) {
     reasons.push("no request was completed: there are no figures of the server");
   } else if (sent === 0) {
-    reasons.push("no request was measured");
+    reasons.push(
+      tally.warmup === 0
+        ? "no request was measured"
+        : `no request was measured: ${
+          counted(tally.warmup, "request was", "requests were")
+        } sent or due, to warm up`,
+    );
   }
   if (outcomes.unfinished > 0) {
     reasons.push(
@@ -200,7 +209,6 @@ export function doubtOf(
     `its clients read ${readBytesPerSecond} bytes a second: times are those of slow readers, ` +
     "and not how fast the server could answer",
   ];
-  const { network_ms } = spreads;
   // Whether a token came late, or was read late, nobody knows of a slow reader.
   const parts = notes.length > 0 ? null : partsOf(tally, late.ttft);
   // The client is the limit where most of the times, or of a tail that is far away, was its own.
@@ -210,7 +218,7 @@ export function doubtOf(
   const isTailOwn = isTail && isOwn(late.ttft, firsts, "p99");
   // Gaps count where they are most of an answer: those of one read are 0, whoever is late.
   const areGapsLong = spreads.itl_ms.sum > firsts.sum;
-  const isClient = notes.length > 0 || isBusy || isShort ||
+  const isClient = notes.length > 0 || isBusy || isShort || isBehind ||
     (isFirstBad && (isTailOwn || isOwn(late.ttft, firsts, "p50"))) ||
     (isGapBad && areGapsLong && isOwn(late.itl, spreads.itl_ms, "p50"));
   const refused = [...tally.errors.values()]
@@ -218,23 +226,21 @@ export function doubtOf(
   const isLimited = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null ||
     overload !== null || (!isInterrupted && outcomes.unfinished + notSent > 0) ||
     refused > (1 - RATE_SHARE_MIN) * sent || (isTail && !isTailOwn);
-  const isNetwork = parts !== null && parts.network > Math.max(parts.server, parts.client);
+  const isUnclear = parts !== null && parts.network > Math.max(parts.server, parts.client);
   return {
     is_doubtful: reasons.length > 0,
     reasons,
     notes,
     overload,
     unjudged,
-    limit: isClient ? "client" : !isLimited ? "none" : isNetwork ? "network" : "server",
+    limit: isClient ? "client" : !isLimited ? "none" : isUnclear ? "network_or_server" : "server",
     late_ms: late,
     ttft_parts_ms: parts,
     loop_ms: loop,
     queue_ms_p99: queueMs ?? null,
     cpu_share: cpuShare,
     wait_share: facts.waitShare,
-    network_ms: network_ms.count === 0
-      ? null
-      : { min: network_ms.percentile(0)!, p50: network_ms.percentile(50)! },
+    connect_ms_min: tally.connectMsMin ?? null,
   };
 }
 
@@ -277,13 +283,11 @@ function boundOf(unread: Spread, loop: StageFacts["loop"]): Bound | null {
 }
 
 function partsOf(tally: Tally, late: Bound | null): Parts | null {
-  const { ttft_ms, queue_ms, network_ms } = tally.spreads;
+  const { spreads: { ttft_ms, queue_ms }, connectMsMin } = tally;
   const firstMs = ttft_ms.percentile(50);
-  const networkMs = network_ms.percentile(0);
-  if (firstMs === undefined || networkMs === undefined || late === null) return null;
-  if (network_ms.count < NETWORK_CONNECTS_MIN) return null;
+  if (firstMs === undefined || connectMsMin === undefined || late === null) return null;
   const client = Math.min(firstMs, Math.max(queue_ms.percentile(50) ?? 0, late.p50));
-  const network = Math.min(firstMs - client, networkMs);
+  const network = Math.min(firstMs - client, connectMsMin);
   return { client, network, server: firstMs - client - network };
 }
 

@@ -40,6 +40,29 @@ const CHOICES_MAX = 31;
 
 const NOTHING: Meaning = { kinds: KIND.choice, text: "" };
 
+/**
+ * Words for how or why an answer ended, of all APIs, that are no good end: it was cut off, or it still
+ * goes on. Every other word ends it, those of a limit and of a filter included.
+ */
+const NO_ENDS: ReadonlyMap<unknown, "failed" | "open"> = new Map([
+  ...[
+    "abort", // vLLM, SGLang
+    "aborted",
+    "canceled",
+    "cancelled", // Responses, TensorRT-LLM
+    "error",
+    "failed", // Responses
+    "insufficient_system_resource", // DeepSeek
+    "network_error", // GLM
+    "timeout",
+  ].map((word) => [word, "failed"] as const),
+  ...["in_progress", "queued"].map((word) => [word, "open"] as const), // Responses
+]);
+
+function endOf(word: unknown): "ended" | "failed" | "open" {
+  return word ? NO_ENDS.get(word) ?? "ended" : "open";
+}
+
 /** What an event's data says. `event` is the name of its `event:` field, "" = none. */
 export function meaningOf(data: string, event: string): Meaning {
   if (data.startsWith("[DONE]")) return { kinds: KIND.done, text: "" };
@@ -81,34 +104,39 @@ export function wholeMeaning(body: string): Meaning {
     const said = choicesMeaning(answer, answer["choices"]);
     return { ...said, kinds: said.kinds | KIND.done, form: "choices" };
   }
-  const usage = usageOf(answer["usage"]);
-  const told = usage === undefined ? 0 : KIND.usage;
   if (answer["object"] === "response" || answer["type"] === "message") {
     const isMessage = answer["type"] === "message";
-    const { status } = answer;
-    if (status === "failed" || status === "cancelled") return errorMeaning(`it is ${status}`);
+    const end = isMessage
+      ? endMeaning(answer, answer["stop_reason"], KIND.done)
+      : responseMeaning(answer);
+    if (end.error !== undefined) return end;
     const blocks = isMessage ? list(answer["content"]) : list(answer["output"]).flatMap((item) => [
       object(item),
       ...list(object(item)?.["content"]),
       ...list(object(item)?.["summary"]),
     ]);
-    const said = blocksMeaning(blocks);
-    return {
-      kinds: said.kinds | told | KIND.finish | KIND.done,
-      text: said.text,
-      usage,
-      form: isMessage ? "message" : "response",
-    };
+    const { kinds, text } = blocksMeaning(blocks);
+    return { ...end, kinds: end.kinds | kinds, text, form: isMessage ? "message" : "response" };
   }
+  const usage = usageOf(answer["usage"]);
+  const told = usage === undefined ? 0 : KIND.usage;
   const { data } = answer;
-  // Embeddings and lists: an empty one says nothing.
-  const isFull = Array.isArray(data) ? data.length > 0 : Object.keys(answer).length > 0;
+  const isFull = Array.isArray(data)
+    ? data.length > 0 && !data.some(isEmptyItem)
+    : Object.keys(answer).length > 0;
   return {
     kinds: (isFull ? KIND.other : 0) | told | KIND.done,
     text: "",
     usage,
     form: Array.isArray(data) ? "list" : "data",
   };
+}
+
+/** True of an item of a list that is nothing, and of an embedding without a number. */
+function isEmptyItem(item: unknown): boolean {
+  const embedding = object(item)?.["embedding"];
+  return item === null || embedding === null || embedding === "" ||
+    (Array.isArray(embedding) && embedding.length === 0);
 }
 
 /** Of chat completions and completions, streamed or whole. */
@@ -120,9 +148,8 @@ function choicesMeaning(chunk: Json, choices: readonly unknown[]): Meaning {
     const choice = object(one);
     if (choice === undefined) continue;
     if (choice["error"]) return errorMeaning(choice["error"]);
-    if (choice["finish_reason"] === "error") {
-      return errorMeaning('the reason why it ended is "error"');
-    }
+    const end = endOf(choice["finish_reason"]);
+    if (end === "failed") return cutOff(choice["finish_reason"]);
     const index = number(choice["index"]) ?? 0;
     const bit = index >= 0 && index < CHOICES_MAX ? 1 << index : 0;
     seen |= bit;
@@ -149,7 +176,7 @@ function choicesMeaning(chunk: Json, choices: readonly unknown[]): Meaning {
     const said = textIn(choice["text"]); // completions
     if (said !== "") kinds |= KIND.text;
     text += said;
-    if (choice["finish_reason"]) {
+    if (end === "ended") {
       kinds |= KIND.finish;
       ended |= bit;
     }
@@ -205,13 +232,11 @@ function typedMeaning(type: string, chunk: Json): Meaning {
     case "error":
       return errorMeaning(chunk["error"] ?? chunk);
     case "response.failed":
+    case "response.cancelled":
       return errorMeaning(object(chunk["response"])?.["error"] ?? type);
     case "response.completed":
-    case "response.incomplete": {
-      const usage = usageOf(object(chunk["response"])?.["usage"]);
-      const told = usage === undefined ? 0 : KIND.usage;
-      return { kinds: KIND.choice | KIND.finish | KIND.done | told, text: "", usage };
-    }
+    case "response.incomplete":
+      return responseMeaning(object(chunk["response"]) ?? {});
     case "response.created":
       return { kinds: KIND.choice | KIND.role, text: "" };
     case "message_start":
@@ -227,11 +252,8 @@ function typedMeaning(type: string, chunk: Json): Meaning {
     }
     case "content_block_start":
       return blocksMeaning([object(chunk["content_block"])]);
-    case "message_delta": {
-      const usage = usageOf(chunk["usage"]);
-      const told = usage === undefined ? 0 : KIND.usage;
-      return { kinds: KIND.choice | KIND.finish | told, text: "", usage };
-    }
+    case "message_delta":
+      return endMeaning(chunk, object(chunk["delta"])?.["stop_reason"], 0);
     case "message_stop":
       return { kinds: KIND.done, text: "" };
     case "ping":
@@ -242,6 +264,21 @@ function typedMeaning(type: string, chunk: Json): Meaning {
   const piece = pieceMeaning(type, chunk);
   if (piece !== undefined) return piece;
   return type.startsWith("response.") ? NOTHING : { kinds: KIND.other, text: "" };
+}
+
+/** The end of a response, in its last event or whole. One that does not say how it is has ended. */
+function responseMeaning(response: Json): Meaning {
+  return endMeaning(response, response["status"] ?? "completed", KIND.done);
+}
+
+/** How `said` ended by the `word` for it. `kinds`: what it is besides. */
+function endMeaning(said: Json, word: unknown, kinds: number): Meaning {
+  if (said["error"]) return errorMeaning(said["error"]);
+  const end = endOf(word);
+  if (end === "failed") return cutOff(word);
+  const usage = usageOf(said["usage"]);
+  const told = (end === "ended" ? KIND.finish : 0) | (usage === undefined ? 0 : KIND.usage);
+  return { kinds: KIND.choice | told | kinds, text: "", usage };
 }
 
 function pieceMeaning(type: string, from: Json): Meaning | undefined {
@@ -282,6 +319,10 @@ function blocksMeaning(blocks: readonly unknown[]): Meaning {
     }
   }
   return { kinds, text };
+}
+
+function cutOff(word: unknown): Meaning {
+  return errorMeaning(`it ended as "${String(word)}"`);
 }
 
 function errorMeaning(error: unknown): Meaning {
@@ -327,25 +368,6 @@ function promptOf(usage: Json): number | undefined {
   );
   const counts = [tokens, ...cached];
   return counts.some((count) => count < 0) ? -1 : counts.reduce((sum, count) => sum + count, 0);
-}
-
-/**
- * `usage` without what cannot be: the very same where all of it can. `hasTokens`: the answer has said
- * something, so that its tokens are not none. Undefined = nothing is left.
- */
-export function possible(usage: ToldUsage, hasTokens: boolean): ToldUsage | undefined {
-  const { promptTokens, completionTokens } = usage;
-  const isEmpty = completionTokens === 0 && hasTokens;
-  if (!isEmpty && Object.values(usage).every((count) => !(count < 0))) return usage;
-  const left = Object.entries(usage).filter(([, count]) => count >= 0);
-  const known = {
-    ...Object.fromEntries(left),
-    promptTokens: promptTokens < 0 ? NaN : promptTokens,
-    completionTokens: isEmpty || completionTokens < 0 ? NaN : completionTokens,
-  };
-  return Number.isNaN(known.promptTokens) && Number.isNaN(known.completionTokens)
-    ? undefined
-    : known;
 }
 
 function object(value: unknown): Json | undefined {

@@ -11,14 +11,14 @@
 import { closeSync, openSync } from "node:fs";
 import { type Asked, faultOf } from "./answer_fault.ts";
 import { firstWords } from "./told.ts";
-import { possible } from "./event_meaning.ts";
 import { EventReader } from "./event_reader.ts";
 import type { EventShapes } from "./event_shapes.ts";
 import { ReadPace } from "./read_pace.ts";
-import { type Phase, type Recording, TOKENS } from "./record.ts";
+import type { Phase, Recording } from "./record.ts";
 import { REMARK } from "./remarks.ts";
 import { type Head, ResponseReader, type ResponseSink } from "./response_reader.ts";
 import { codeOf, errorWords } from "./socket_words.ts";
+import { isFar, possible } from "./told_usage.ts";
 
 /** Where connections go. */
 export interface LinkTarget {
@@ -465,14 +465,15 @@ export class Link implements ResponseSink {
     const recording = this.#recording!;
     recording.outcome = outcome;
     recording.isWhole = isWhole;
+    if (Number.isNaN(recording.endMs)) recording.endMs = this.#owner.clock();
     const { usage } = recording;
     if (usage !== undefined) {
-      recording.usage = possible(usage, (recording.kinds & TOKENS) !== 0);
-      if (recording.usage !== usage && outcome === "completed") {
-        recording.remarks |= REMARK.oddUsage;
+      recording.usage = possible(usage, recording);
+      if (outcome === "completed") {
+        if (recording.usage !== usage) recording.remarks |= REMARK.oddUsage;
+        else if (isFar(usage, recording)) recording.remarks |= REMARK.farUsage;
       }
     }
-    if (Number.isNaN(recording.endMs)) recording.endMs = this.#owner.clock();
     this.#recording = undefined;
     this.#request = undefined;
     const isSent = this.#state === "body";

@@ -14,6 +14,8 @@ export const REMARK = {
   looseEnd: 2,
   /** The server's count of tokens cannot be true, and is not used. */
   oddUsage: 4,
+  /** The server's count of tokens is far from what was said, and is used. */
+  farUsage: 8,
 } as const;
 
 /** How many requests had each. */
@@ -32,7 +34,13 @@ const TEXTS = {
   ],
   odd_usage: [
     REMARK.oddUsage,
-    "with a count of tokens that cannot be, negative or none for a text: it is not used",
+    "with a count of tokens that cannot be, negative, none for a text or beyond what can be made in " +
+    "that time: it is not used",
+  ],
+  far_usage: [
+    REMARK.farUsage,
+    "with more tokens, as the server counts, than bytes were said (unless it reasons and does not " +
+    "tell how much), or with one for a hundred bytes and more: figures by that count may be wrong",
   ],
 } as const;
 

@@ -62,19 +62,23 @@ export interface LoadPlan {
   readonly targets: readonly LinkTarget[];
   readonly maker: RequestMaker;
   readonly load: Load;
-  /** Nothing is due later, warm-up included; Infinity = until `requestsMax`. */
+  /** From the end of the warm-up: nothing is due later; Infinity = until `requestsMax`. */
   readonly durationMs: number;
-  /** Requests in all: those of `warmupRequests` are some of them, those of `warmupMs` are not. */
+  /** Requests besides those that warm up. */
   readonly requestsMax: number;
-  /** Requests due up to that, or among the first so many, warm up and are no part of figures. */
+  /** Requests due up to that warm up, and are no part of figures; 0 = none do. */
   readonly warmupMs: number;
-  /** Arrivals of an open loop that are due up to `warmupMs`, of the whole load; undefined = 0. */
-  readonly warmupArrivals?: number;
+  /**
+   * The first requests of the whole load that warm up: of an open loop those arrivals that are due up
+   * to `warmupMs`, of a closed one instead of `warmupMs`. There the warm-up ends when the first request
+   * behind them is sent.
+   */
   readonly warmupRequests: number;
-  /** What is under way after `durationMs` is waited for this long, and then `unfinished`. */
+  /** What is not over so long after `durationMs` is `unfinished`, or was never sent. */
   readonly graceMs: number;
   /** A request that is not over so long after it was sent has failed. */
   readonly timeoutMs: number;
+  /** One whose connection is not ready so long after it was asked for has failed. */
   readonly connectMs: number;
   /** False: a connection for each request. */
   readonly keepsConnections: boolean;
@@ -139,9 +143,14 @@ const TIMER_LATE_MS = 0.3;
 /** A look takes some 5 µs. What took longer was taken by another process, and is in nobody's time. */
 const LOOK_MS_MAX = 0.02;
 
-interface Waiting {
+interface Pause {
   readonly slot: number;
   readonly dueMs: number;
+}
+
+interface Waiting extends Pause {
+  /** Of an open loop, where that is known when a request is due. */
+  readonly isWarmup: boolean;
 }
 
 /** One run. Made, measured once, and thrown away. */
@@ -168,24 +177,26 @@ export class LoadRun {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #immediate: ReturnType<typeof setImmediate> | undefined;
   /** Slots that ask again, and when. */
-  #pauses = new Map<ReturnType<typeof setTimeout>, Waiting>();
+  #pauses = new Map<ReturnType<typeof setTimeout>, Pause>();
   #nextDueMs = Infinity;
   #slots = 0;
-  /** Requests that are or were due, those of a warm-up by time left out. */
+  /** Requests that are or were due, those that warm up left out. */
   #planned = 0;
+  /** Those that warm up. */
+  #warmed = 0;
   #sent = 0;
   #over = 0;
   /** The schedule has come to its end; conversations that began may go on. */
   #isDrained = false;
   #isStopped = false;
   #isInterrupted = false;
-  /** When the last request to warm up was due, and the first that did not. */
-  #warmedUpMs = 0;
+  /** When the warm-up was over; NaN = it is not, or of a closed loop without any nothing was sent. */
   #measuredFromMs = NaN;
+  /** Nothing is due later. */
+  #stopMs = Infinity;
   #lastDueMs = 0;
   /** After that nothing was due; NaN = the last request says when. */
   #untilMs = NaN;
-  #graceEndMs = Infinity;
   #lastEndMs = 0;
   #opened = 0;
   #kept = 0;
@@ -203,10 +214,11 @@ export class LoadRun {
     this.#shard = shard;
     this.#part = partOf(shard, isClosed ? load.concurrency : shard.count);
     this.#places = shareOf(isClosed ? load.concurrency : load.concurrencyMax, shard);
-    const { requestsMax, warmupArrivals = 0 } = plan;
-    this.#requestsMax = this.#part.countOf(requestsMax + warmupArrivals) -
-      this.#part.countOf(warmupArrivals);
-    this.#warmupRequests = this.#part.countOf(plan.warmupRequests);
+    const { requestsMax, warmupRequests, warmupMs, durationMs } = plan;
+    this.#warmupRequests = this.#part.countOf(warmupRequests);
+    this.#requestsMax = this.#part.countOf(requestsMax + warmupRequests) - this.#warmupRequests;
+    if (!isClosed || warmupMs > 0) this.#measuredFromMs = warmupMs;
+    if (!isClosed || warmupRequests === 0) this.#stopMs = warmupMs + durationMs;
     this.#times = timesOf(isClosed ? [].values() : load.times, shard);
     const tell = teller(plan.clean ?? ((text) => text));
     this.#owners = plan.targets.map((_, endpoint) => ({
@@ -220,7 +232,9 @@ export class LoadRun {
       },
       onLeave: () => {
         // With very many sockets the loop asks again and again before it looks at its timers.
-        if (this.#watch.leave() >= this.#nextDueMs) this.#turn();
+        const nowMs = this.#watch.leave();
+        if (nowMs >= this.#graceEndMs) this.#sweep();
+        else if (nowMs >= Math.min(this.#nextDueMs, this.#stopMs) && !this.#isStopped) this.#turn();
       },
       onStale: (link, request, recording) => this.#resend(endpoint, link, request, recording),
       onOver: (link, recording, isFree) => this.#onOver(endpoint, link, recording, isFree),
@@ -249,7 +263,7 @@ export class LoadRun {
 
   /** Runs to the end. `startMs`: the moment of `performance.now()` that its times count from. */
   async measure(startMs: number = performance.now()): Promise<RunFacts> {
-    const { signal, load, warmupMs } = this.#plan;
+    const { signal, load } = this.#plan;
     this.#originMs = startMs;
     const cpu = process.cpuUsage();
     const waitedMs = processorWaitMs();
@@ -257,7 +271,8 @@ export class LoadRun {
     if (signal?.aborted === true) interrupt();
     else signal?.addEventListener("abort", interrupt, { once: true });
     // Others have it all.
-    if (this.#requestsMax === 0 || this.#places === 0) this.#stop();
+    const count = this.#warmupRequests + this.#requestsMax;
+    if (count === 0 || this.#places === 0) this.#stop();
     this.#watch.start();
     const sweep = setInterval(() => this.#sweep(), SWEEP_MS);
     if (load.kind === "open") this.#nextDueMs = this.#drawTime();
@@ -270,8 +285,7 @@ export class LoadRun {
     const endMs = this.#clock();
     const { user, system } = process.cpuUsage(cpu);
     const waitMs = waitedMs === undefined ? NaN : processorWaitMs()! - waitedMs;
-    const begunMs = load.kind === "open" ? this.#warmedUpMs : this.#measuredFromMs;
-    const fromMs = warmupMs > 0 ? warmupMs : begunMs;
+    const fromMs = this.#measuredFromMs;
     const untilMs = known(this.#untilMs) ?? this.#lastDueMs;
     return {
       measuredMs: Math.max(0, Math.max(this.#lastEndMs, untilMs) - fromMs) || 0,
@@ -289,7 +303,7 @@ export class LoadRun {
 
   /** Sends what is due, and comes back for the next. */
   readonly #turn = (): void => {
-    const { load, durationMs } = this.#plan;
+    const { load } = this.#plan;
     const nowMs = this.#clock();
     // Between two looks in which nothing was read there was nothing but waiting.
     if (this.#spinSeen === this.#activity) {
@@ -297,13 +311,12 @@ export class LoadRun {
       this.#watch.rest();
     }
     this.#watch.begin(nowMs);
-    clearTimeout(this.#timer);
-    clearImmediate(this.#immediate);
-    if (load.kind === "open") this.#sendDue(Math.min(nowMs, durationMs));
-    if (nowMs >= durationMs) this.#endTime();
+    if (load.kind === "open") this.#sendDue(Math.min(nowMs, this.#stopMs));
+    if (nowMs >= this.#stopMs) this.#endTime();
+    if (nowMs >= this.#graceEndMs) return this.end();
     if (this.#isStopped) return;
     if (load.kind === "closed") this.#openSlots(load.rampMs / load.concurrency, nowMs);
-    this.#wake(durationMs);
+    this.#wake();
     this.#watch.leave();
   };
 
@@ -319,17 +332,23 @@ export class LoadRun {
         return;
       }
       // There is no schedule: a request is due when it can be sent, and timers are late by themselves.
-      this.#enqueue(this.#slots++, nowMs);
+      this.#enqueue({ slot: this.#slots++, dueMs: nowMs, isWarmup: this.#warmsUp(nowMs) });
     }
   }
 
   /** Sends what an open loop has due up to `untilMs`. */
   #sendDue(untilMs: number): void {
     for (let burst = 0; this.#nextDueMs <= untilMs && burst < BURST_MAX; burst++) {
-      if (this.#isStopped) return;
-      this.#enqueue(this.#slots++, this.#nextDueMs);
-      this.#nextDueMs = this.#drawTime();
+      if (this.#isStopped || (burst > 0 && this.#clock() >= this.#graceEndMs)) return;
+      this.#enqueue(this.#nextArrival());
     }
+  }
+
+  #nextArrival(): Waiting {
+    const slot = this.#slots++;
+    const arrival = { slot, dueMs: this.#nextDueMs, isWarmup: slot < this.#warmupRequests };
+    this.#nextDueMs = this.#drawTime();
+    return arrival;
   }
 
   #drawTime(): number {
@@ -338,9 +357,11 @@ export class LoadRun {
   }
 
   /** Comes back when the next one is due: by a timer, and for the last fraction by looking. */
-  #wake(durationMs: number): void {
+  #wake(): void {
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
     const nowMs = this.#clock();
-    const wakeMs = Math.min(this.#nextDueMs, durationMs);
+    const wakeMs = Math.min(this.#nextDueMs, this.#stopMs);
     if (this.#plan.load.kind === "open" && this.#nextDueMs === Infinity) {
       this.#isDrained = true;
       this.#settle();
@@ -358,32 +379,43 @@ export class LoadRun {
     this.#immediate = setImmediate(this.#turn);
   }
 
-  #enqueue(slot: number, dueMs: number): void {
+  #enqueue(request: Waiting): void {
     const { load } = this.#plan;
     if (this.#isStopped) return;
-    this.#count(dueMs);
+    this.#count(request);
     if (load.kind === "open" && this.#active.size >= this.#places) {
-      this.#waiting.push({ slot, dueMs });
+      this.#waiting.push(request);
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
     } else {
-      this.#launch(slot, dueMs, false);
+      this.#launch(request, false);
     }
-    if (this.#planned >= this.#requestsMax) this.#stop();
+    if (this.#planned >= this.#requestsMax && this.#warmed >= this.#warmupRequests) this.#stop();
   }
 
-  #count(dueMs: number): void {
-    if (!this.#warmsUp(dueMs)) this.#planned++;
+  #count({ dueMs, isWarmup }: Waiting): void {
+    if (isWarmup) this.#warmed++;
+    else this.#planned++;
     this.#lastDueMs = Math.max(this.#lastDueMs, dueMs);
   }
 
-  /** True for what is due while time is given to warm up. */
+  /** True for what is due while it warms up, arrivals apart. */
   #warmsUp(dueMs: number): boolean {
-    const { warmupMs } = this.#plan;
-    return warmupMs > 0 && dueMs <= warmupMs;
+    const { warmupMs, load } = this.#plan;
+    return (warmupMs > 0 && dueMs <= warmupMs) ||
+      (load.kind === "closed" && this.#warmed < this.#warmupRequests);
+  }
+
+  /** The first request that does not warm up is due: from now on the time counts. */
+  #beginMeasuring(nowMs: number): void {
+    const { warmupRequests, durationMs } = this.#plan;
+    this.#measuredFromMs = nowMs;
+    if (warmupRequests === 0) return;
+    this.#stopMs = nowMs + durationMs;
+    this.#wake();
   }
 
   /** `hasWaited`: for another request, of which there may be only so many. */
-  #launch(slot: number, wantedMs: number, hasWaited: boolean): void {
+  #launch({ slot, dueMs: wantedMs, isWarmup }: Waiting, hasWaited: boolean): void {
     const { maker, targets, keepsConnections, load } = this.#plan;
     const own = this.#sent++;
     const number = this.#part.numberOf(own);
@@ -400,9 +432,8 @@ export class LoadRun {
     recording.dueMs = dueMs;
     recording.promptTokens = request.promptTokens;
     recording.tokensMax = request.tokensMax;
-    recording.isWarmup = own < this.#warmupRequests || this.#warmsUp(dueMs);
-    if (recording.isWarmup) this.#warmedUpMs = dueMs;
-    else if (Number.isNaN(this.#measuredFromMs)) this.#measuredFromMs = dueMs;
+    recording.isWarmup = isWarmup;
+    if (!isWarmup && Number.isNaN(this.#measuredFromMs)) this.#beginMeasuring(dueMs);
     const kept = keepsConnections ? this.#takeIdle(endpoint) : undefined;
     const link = kept ?? new Link(targets[endpoint]!, this.#owners[endpoint]!);
     this.#active.set(link, slot);
@@ -469,12 +500,14 @@ export class LoadRun {
   #again(slot: number, endMs: number, afterMs: number): void {
     if (this.#isStopped) return;
     const next = { slot, dueMs: endMs + afterMs };
+    // Whatever comes behind the end is not sent for the timer being late.
+    if (this.#plan.load.kind === "closed" && next.dueMs > this.#stopMs) return;
     if (afterMs <= 0) this.#askAgain(next);
     else this.#pause(next);
   }
 
   /** Timers may come a little before their time: then the rest is waited for. */
-  #pause(pause: Waiting): void {
+  #pause(pause: Pause): void {
     const timer = setTimeout(() => {
       this.#pauses.delete(timer);
       if (this.#clock() < pause.dueMs) return this.#pause(pause);
@@ -485,8 +518,9 @@ export class LoadRun {
   }
 
   /** Without a schedule it is due when it is asked: a warm-up counts by the same moment. */
-  #askAgain({ slot, dueMs }: Waiting): void {
-    this.#enqueue(slot, this.#plan.load.kind === "closed" ? this.#clock() : dueMs);
+  #askAgain(pause: Pause): void {
+    const dueMs = this.#plan.load.kind === "closed" ? this.#clock() : pause.dueMs;
+    this.#enqueue({ slot: pause.slot, dueMs, isWarmup: this.#warmsUp(dueMs) });
   }
 
   /** Those that waited for a place, in their order. */
@@ -494,8 +528,7 @@ export class LoadRun {
     const { load } = this.#plan;
     if (load.kind === "closed") return;
     while (this.#waitingAt < this.#waiting.length && this.#active.size < this.#places) {
-      const { slot, dueMs } = this.#waiting[this.#waitingAt++]!;
-      this.#launch(slot, dueMs, true);
+      this.#launch(this.#waiting[this.#waitingAt++]!, true);
     }
     if (this.#waitingAt > 1024 && 2 * this.#waitingAt > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#waitingAt);
@@ -512,34 +545,36 @@ export class LoadRun {
   #sweep(): void {
     const nowMs = this.#clock();
     this.#watch.begin(nowMs);
-    if (nowMs >= this.#plan.durationMs) this.#endTime();
-    const isOver = nowMs >= this.#graceEndMs;
+    if (nowMs >= this.#stopMs && !this.#isStopped) this.#turn();
+    if (nowMs >= this.#graceEndMs) this.end();
     for (const link of [...this.#active.keys()]) {
-      if (isOver) link.giveUp("", true);
-      else if (nowMs >= link.deadlineMs) link.giveUp("timed out");
-      else if (nowMs >= link.connectDeadlineMs && link.isConnecting) link.giveUp("timed out");
+      if (nowMs >= link.deadlineMs) link.giveUp("timed out");
+      else if (nowMs >= link.connectDeadlineMs && link.isConnecting) {
+        link.giveUp(`no connection after ${this.#plan.connectMs / 1000} s (--connect-timeout)`);
+      }
     }
-    if (isOver) this.#dropWaiting();
     this.#settle();
     this.#watch.leave();
   }
 
+  /** When what is under way, or was due and has not been sent, has had its time. */
+  get #graceEndMs(): number {
+    return this.#stopMs + this.#plan.graceMs;
+  }
+
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
   #endTime(): void {
-    const { load, durationMs } = this.#plan;
-    if (this.#graceEndMs < Infinity) return;
     // A client that is late at the end has not been asked for less: the rest goes out in the next turns.
-    if (load.kind === "open" && this.#nextDueMs <= durationMs && !this.#isStopped) return;
+    const isLate = this.#plan.load.kind === "open" && this.#nextDueMs <= this.#stopMs;
+    if (this.#isStopped || isLate) return;
     for (const [timer, pause] of [...this.#pauses]) {
-      if (pause.dueMs > durationMs) continue;
+      if (pause.dueMs > this.#stopMs) continue;
       this.#pauses.delete(timer);
       clearTimeout(timer);
       this.#askAgain(pause);
     }
-    this.#graceEndMs = this.#clock() + this.#plan.graceMs;
-    if (!this.#isStopped) this.#untilMs = durationMs;
+    this.#untilMs = this.#stopMs;
     this.#stop();
-    if (this.#plan.graceMs === 0) this.#sweep();
   }
 
   /** Nothing new is sent. What waits in the client was due, and still goes out within the grace. */
@@ -567,16 +602,16 @@ export class LoadRun {
 
   /** Nothing more goes out, though it is due by now. */
   #breakOff(): void {
-    const { load, durationMs } = this.#plan;
+    const { load } = this.#plan;
     if (!this.#isStopped) {
-      this.#untilMs = Math.min(this.#clock(), durationMs);
+      this.#untilMs = Math.min(this.#clock(), this.#stopMs);
       while (
         load.kind === "open" && this.#nextDueMs <= this.#untilMs &&
         this.#planned < this.#requestsMax
       ) {
-        this.#count(this.#nextDueMs);
-        this.#waiting.push({ slot: this.#slots++, dueMs: this.#nextDueMs });
-        this.#nextDueMs = this.#drawTime();
+        const arrival = this.#nextArrival();
+        this.#count(arrival);
+        this.#waiting.push(arrival);
       }
     }
     this.#stop();
@@ -589,13 +624,13 @@ export class LoadRun {
     this.#waiting = [];
     this.#waitingAt = 0;
     const nowMs = this.#clock();
-    for (const { dueMs } of left) {
+    for (const { dueMs, isWarmup } of left) {
       const recording = new Recording();
       const own = this.#sent++;
       recording.number = this.#part.numberOf(own);
       recording.dueMs = dueMs;
       recording.endMs = nowMs;
-      recording.isWarmup = own < this.#warmupRequests || this.#warmsUp(dueMs);
+      recording.isWarmup = isWarmup;
       this.#over++;
       this.#plan.observe(recording);
     }

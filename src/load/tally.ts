@@ -5,7 +5,7 @@
  * @module
  */
 
-import { eachGap, ownValues } from "./metrics/own.ts";
+import { connectMsOf, eachGap, ownValues } from "./metrics/own.ts";
 import {
   type CountTokens,
   known,
@@ -29,8 +29,7 @@ import { judged, type Slo, sloFigures } from "./slo.ts";
 import { Spread, type SpreadFile } from "./spread.ts";
 
 /**
- * The distributions of a run, by the names that reports have for them. `network_ms` is what of
- * connecting was certainly not the client, which may have been late to look. Those that begin with `unread`
+ * The distributions of a run, by the names that reports have for them. Those that begin with `unread`
  * are bounds of the error of others: how long a first token's request, connection and bytes, or the
  * bytes at either end of a gap, may have lain there before the client looked.
  */
@@ -46,7 +45,6 @@ export const SPREADS = [
   "service_e2e_ms",
   "queue_ms",
   "connect_ms",
-  "network_ms",
   "unread_first_ms",
   "unread_gap_ms",
 ] as const;
@@ -98,6 +96,8 @@ export class Tally {
   /** Requests that were due and never went out. */
   notSent = 0;
   warmup = 0;
+  /** Of the fastest connection, those that were made to warm up included; undefined = none was made. */
+  connectMsMin: number | undefined = undefined;
   events = 0;
   comments = 0;
   reads = 0;
@@ -122,6 +122,7 @@ export class Tally {
 
   /** Adds a request. Gives the tokens of its answer by own count; undefined = they were not counted. */
   observe(record: RequestRecord): number | undefined {
+    this.#connected(connectMsOf(record));
     if (record.isWarmup) {
       this.warmup++;
       return undefined;
@@ -143,9 +144,6 @@ export class Tally {
     const values = ownValues(record, told ?? own);
     if (!Number.isNaN(record.sentMs)) this.spreads.queue_ms.record(values.queueMs);
     this.#record("connect_ms", values.connectMs);
-    if (values.connectMs !== undefined) {
-      this.spreads.network_ms.record(values.connectMs - record.openLateMs);
-    }
     this.#record("ttft_ms", values.ttftMs);
     this.#record("first_event_ms", values.firstEventMs);
     this.#record("first_text_ms", values.firstTextMs);
@@ -208,6 +206,7 @@ export class Tally {
       this.#fail(phase, status, text, count);
     }
     for (const name of SUMS) this[name] += other[name];
+    this.#connected(other.connectMsMin);
     addRemarks(this.remarks, other.remarks);
     this.rows.merge(other.rows);
   }
@@ -216,6 +215,10 @@ export class Tally {
   lose(count: number, text: string): void {
     this.outcomes.failed += count;
     this.#fail("client", null, text, count);
+  }
+
+  #connected(ms: number | undefined): void {
+    if (ms !== undefined) this.connectMsMin = Math.min(ms, this.connectMsMin ?? Infinity);
   }
 
   #fail(phase: string, status: number | null, text: string, count = 1): void {
@@ -242,6 +245,7 @@ export class Tally {
           .map((name) => [name, this.spreads[name].toFile()]),
       ),
       sums: Object.fromEntries(SUMS.map((name) => [name, this[name]])) as TallyFile["sums"],
+      connectMsMin: this.connectMsMin,
       rows: this.rows.toFile(),
     };
   }
@@ -258,6 +262,7 @@ export class Tally {
       if (written !== undefined) tally.spreads[name].merge(Spread.read(written));
     }
     for (const name of SUMS) tally[name] = file.sums[name] ?? 0;
+    tally.#connected(file.connectMsMin);
     addRemarks(tally.remarks, file.remarks ?? {});
     tally.rows.merge(Rows.read(file.rows));
     return tally;
@@ -284,6 +289,8 @@ export interface TallyFile {
   readonly remarks?: Partial<Remarks>;
   readonly spreads: Readonly<Partial<Record<SpreadName, SpreadFile>>>;
   readonly sums: Readonly<Record<typeof SUMS[number], number>>;
+  /** Undefined = no connection was made, or the file is older. */
+  readonly connectMsMin?: number | undefined;
   readonly rows: RowsFile;
 }
 

@@ -45,6 +45,8 @@ describe("readTraces()", () => {
     expect(times([path], { duration: 250 })).toEqual([0, 100, 200]);
     expect(times([path], { duration: 100, speed: 4 })).toHaveLength(5);
     expect(times([path], { duration: 100, warmup: { ms: 200 } })).toHaveLength(4);
+    // Three warm up, the last at 200 ms, and the time begins behind it.
+    expect(times([path], { duration: 100, warmup: { requests: 3 } })).toHaveLength(4);
   });
 
   /** Times of lines, some with a session → those that begin in 1 s, and how many follow them. */

@@ -251,7 +251,7 @@ describe("EventReader", () => {
     ],
     [
       "a message",
-      { type: "message", content: [{ type: "text", text: "Hi" }] },
+      { type: "message", content: [{ type: "text", text: "Hi" }], stop_reason: "end_turn" },
       choice | text | finish | done,
       "Hi",
     ],

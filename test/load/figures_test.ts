@@ -326,7 +326,7 @@ const OUTPUTS: Readonly<Record<string, (one: Stage, other: Stage) => string>> = 
     const comparisons = compareRows(
       before.rounds[0]!.tally.rows,
       after.rounds[0]!.tally.rows,
-    ).map((one) => ({ ...one, verdict: "slower" }));
+    ).map((one) => ({ ...one, verdict: "slower" as const }));
     const pair = { load: "", failedShares: [0, 0], isDoubtful: false, comparisons } as const;
     return compareHtml([{ ...pair, before, after }], ABOUT);
   },

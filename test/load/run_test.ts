@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import type { AnswerForm } from "../../src/load/event_meaning.ts";
 import { REMARK } from "../../src/load/remarks.ts";
 import { textOf, TOKENS } from "../../src/load/record.ts";
 import { type LoadPlan, LoadRun, type PreparedRequest, type RunFacts } from "../../src/load/run.ts";
@@ -200,11 +201,109 @@ const FAILURES: readonly (readonly [name: string, script: Script, failure: strin
   ],
 ];
 
+const NO_REASON = "end 200: no reason why it ended";
+const SAID_IT = "body 200: it ended as ";
+
+/** The word for how or why an answer ended → how its request failed; "" = it did not. */
+const REASONS: readonly (readonly [unknown, string])[] = [
+  ...["stop", "length", "content_filter", "eos_token", "end_turn", "refusal"].map((word) =>
+    [word, ""] as const
+  ),
+  ...["abort", "error", "cancelled", "insufficient_system_resource", "network_error"].map((word) =>
+    [word, `${SAID_IT}"${word}"`] as const
+  ),
+  [null, NO_REASON],
+  ["", NO_REASON],
+  [undefined, NO_REASON],
+];
+/** The status of a response → the same. */
+const STATUSES: readonly (readonly [unknown, string])[] = [
+  [undefined, ""],
+  ["completed", ""],
+  ["incomplete", ""],
+  ["failed", `${SAID_IT}"failed"`],
+  ["cancelled", `${SAID_IT}"cancelled"`],
+  ["in_progress", NO_REASON],
+  ["queued", NO_REASON],
+];
+
+const ev = (...events: readonly object[]) =>
+  events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("");
+const OUTPUT = [{ type: "message", content: [{ type: "output_text", text: "a" }] }];
+const CONTENT = [{ type: "text", text: "a" }];
+
+/** An answer of an API, whole or as a stream, by the word for its end. */
+const ENDINGS: readonly (readonly [
+  name: string,
+  form: AnswerForm,
+  words: typeof REASONS,
+  answer: (word: unknown) => object | string,
+])[] = [
+  ["a whole chat", "choices", REASONS, (finish_reason) => ({
+    choices: [{ message: { content: "a" }, finish_reason }],
+  })],
+  [
+    "a chat",
+    "choices",
+    REASONS,
+    (finish_reason) =>
+      ev({ choices: [{ delta: { content: "a" }, finish_reason }] }) + "data: [DONE]\n\n",
+  ],
+  ["a whole completion", "choices", REASONS, (finish_reason) => ({
+    choices: [{ text: "a", finish_reason }],
+  })],
+  ["a whole message", "message", REASONS, (stop_reason) => ({
+    type: "message",
+    content: CONTENT,
+    stop_reason,
+  })],
+  ["a message", "message", REASONS, (stop_reason) =>
+    ev(
+      { type: "content_block_start", content_block: CONTENT[0] },
+      { type: "message_delta", delta: { stop_reason }, usage: { output_tokens: 1 } },
+      { type: "message_stop" },
+    )],
+  ["a whole response", "response", STATUSES, (status) => ({
+    object: "response",
+    status,
+    output: OUTPUT,
+  })],
+  ...["completed", "incomplete"].map((event): (typeof ENDINGS)[number] => [
+    `response.${event}`,
+    "response",
+    STATUSES,
+    (status) =>
+      ev({ type: "response.output_text.delta", delta: "a" }, {
+        type: `response.${event}`,
+        response: { status },
+      }),
+  ]),
+  [
+    "an error of a response",
+    "response",
+    [["died", "body 200: died"]],
+    (message) =>
+      ev({ type: "response.completed", response: { status: "failed", error: { message } } }),
+  ],
+  [
+    "a response.cancelled",
+    "response",
+    [["", "body 200: response.cancelled"]],
+    () => ev({ type: "response.cancelled", response: { error: null } }),
+  ],
+];
+
 /** What a whole answer must be, the answer → how the request failed; "" = it did not. */
 const FORMS = [
   ["choices", "text/html", "<p>", "head 200: the answer is no JSON: text/html"],
   ["choices", "application/json", '{"detail":"no"}', "body 200: the answer has no choices"],
-  ["choices", "application/json", '{"choices":[{"message":{"content":"a"}}]}', ""],
+  [
+    "choices",
+    "application/json",
+    '{"choices":[{"finish_reason":"stop","message":{"content":" \\n"}}]}',
+    "",
+  ],
+  ["any", "application/json", '{"choices":[{"message":{"content":"a"}}]}', ""],
   [
     "list",
     "application/json",
@@ -212,6 +311,16 @@ const FORMS = [
     "body 200: the answer has no data",
   ],
   ["list", "application/json", '{"data":[{"embedding":[1]}]}', ""],
+  ["list", "application/json", '{"data":[{"embedding":"AACAPw=="}]}', ""],
+  ...[
+    "",
+    '{"embedding":[]}',
+    '{"embedding":""}',
+    '{"embedding":null}',
+    '{"embedding":[1]},{"embedding":[]}',
+  ].map((data) =>
+    ["list", "application/json", `{"data":[${data}]}`, "end 200: empty answer"] as const
+  ),
   [
     "choices",
     "text/event-stream",
@@ -224,12 +333,27 @@ const FORMS = [
   ["any", "text/html", "<p>", ""],
 ] as const;
 
-/** The server's count of the answer's tokens → what is used, and whether it is told. */
-const COUNTS = [[3, 3, 0], [0, NaN, 1], [-3, NaN, 1], [1.5, NaN, 1], ["x", NaN, 1], [
-  1e15,
-  NaN,
-  1,
-]] as const;
+const { oddUsage, farUsage } = REMARK;
+const LONG = "a b ".repeat(2000);
+
+/** The server's count of the answer's tokens, and of reasoning → what is used, and what is told. */
+const COUNTS: readonly (readonly [unknown, string, number, number, number?])[] = [
+  [3, "a", 3, 0],
+  [0, "a", NaN, oddUsage],
+  [-3, "a", NaN, oddUsage],
+  [1.5, "a", NaN, oddUsage],
+  ["x", "a", NaN, oddUsage],
+  [1e15, "a", NaN, oddUsage],
+  // However long it took: less than the quarter of an hour that so many tokens would take.
+  [900_000_000, "a", NaN, oddUsage],
+  [40, "a", 40, 0],
+  [5000, "a", 5000, farUsage],
+  [5000, "a", 5000, 0, 4990],
+  [4000, LONG, 4000, 0],
+  [8000, LONG, 8000, 0],
+  [9000, LONG, 9000, farUsage],
+  [70, LONG, 70, farUsage],
+];
 
 describe("LoadRun", () => {
   test("writes down one answer", async () => {
@@ -263,15 +387,32 @@ describe("LoadRun", () => {
     });
   }
 
-  for (const [count, used, told] of COUNTS) {
-    test(`of a count of ${count} tokens ${used} are used`, async () => {
-      const usage = { prompt_tokens: 5, completion_tokens: count };
-      const body = { choices: [{ message: { content: "a" } }], usage };
+  for (const [name, form, words, answer] of ENDINGS) {
+    for (const [word, failure] of words) {
+      test(`${name} that ended as ${JSON.stringify(word)}`, async () => {
+        const said = answer(word);
+        const wantsEvents = typeof said === "string";
+        const script = () => wantsEvents ? stream(said) : json("200 OK", said);
+        const { records } = await load(script, {}, { wantsEvents, form });
+        expect(records.map((record) => record.failure)).toEqual([failure]);
+      });
+    }
+  }
+
+  for (const [count, content, used, told, reasoning_tokens] of COUNTS) {
+    const name = `of ${count} tokens for ${content.length} characters`;
+    test(`${name} and ${reasoning_tokens ?? "no"} of reasoning ${used} are used`, async () => {
+      const usage = {
+        prompt_tokens: 5,
+        completion_tokens: count,
+        completion_tokens_details: { reasoning_tokens },
+      };
+      const body = { choices: [{ message: { content }, finish_reason: "stop" }], usage };
       const found: unknown[] = [];
       await load(() => json("200 OK", body), {
         observe: ({ usage, remarks }) => found.push(usage?.completionTokens, remarks),
       }, { wantsEvents: false });
-      expect(found).toEqual([used, told === 0 ? 0 : REMARK.oddUsage]);
+      expect(found).toEqual([used, told]);
     });
   }
 
@@ -324,6 +465,16 @@ describe("LoadRun", () => {
       timeoutMs: 500,
     });
     expect(record!.failure).toMatch(/^tls -: /);
+  });
+
+  test("one whose connection is never ready is given up, by the flag for it", async () => {
+    const stub = stubServer(() => undefined);
+    server = stub;
+    const { records: [record] } = await load({ port: stub.port }, {
+      targets: [{ hostname: "127.0.0.1", port: stub.port, tls: { serverName: "localhost" } }],
+      connectMs: 100,
+    });
+    expect(record!.failure).toBe("tls -: no connection after 0.1 s (--connect-timeout)");
   });
 
   test("a server that says nothing is given up", async () => {
@@ -469,9 +620,8 @@ describe("LoadRun", () => {
   const WINDOWS: readonly (readonly [string, Partial<LoadPlan>, number, number])[] = [
     ["a time, from its start", { durationMs: 100 }, 100, 10],
     ["a number, to the last that was due", { requestsMax: 7 }, 70, 7],
-    ["behind a warm-up of some time", { durationMs: 100, warmupMs: 40 }, 60, 6],
-    ["behind one of some requests", { requestsMax: 7, warmupRequests: 3 }, 40, 4],
-    ["a number behind some time", { requestsMax: 5, warmupMs: 40 }, 50, 5],
+    ["behind a warm-up", { durationMs: 100, warmupMs: 40, warmupRequests: 4 }, 100, 10],
+    ["a number behind one", { requestsMax: 5, warmupMs: 40, warmupRequests: 4 }, 50, 5],
   ];
   for (const [name, plan, offeredMs, measured] of WINDOWS) {
     test(`the window is ${name}`, async () => {
@@ -488,10 +638,83 @@ describe("LoadRun", () => {
 
   test("requests that warm up are marked", async () => {
     const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
-      requestsMax: 5,
+      requestsMax: 3,
       warmupRequests: 2,
     });
     expect(records.map(({ isWarmup }) => isWarmup)).toEqual([true, true, false, false, false]);
+  });
+
+  test("of arrivals at one moment only so many warm up", async () => {
+    const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [5, 5, 5, 5].values(), concurrencyMax: 1 },
+      requestsMax: Infinity,
+      warmupMs: 5,
+      warmupRequests: 3,
+    });
+    expect(records.map(({ isWarmup }) => isWarmup)).toEqual([true, true, true, false]);
+  });
+
+  for (const [index, count] of [[0, 1], [0, 2], [1, 2]] as const) {
+    test(`users have their time behind requests that warm up: part ${index + 1} of ${count}`, async () => {
+      // The second user's part has none of the one that warms up, and its time begins with its first.
+      let firstMs = Infinity;
+      let lastMs = 0;
+      const { facts, records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+        shard: { index, count },
+        load: { kind: "closed", concurrency: 2, rampMs: 0 },
+        requestsMax: Infinity,
+        durationMs: 100,
+        warmupRequests: 1,
+        maker: { next: () => REQUEST, over: () => 10 },
+        observe({ isWarmup, dueMs }) {
+          if (isWarmup) return;
+          firstMs = Math.min(firstMs, dueMs);
+          lastMs = Math.max(lastMs, dueMs);
+        },
+      });
+      expect(records).toEqual([]);
+      expect(facts.offeredMs).toBeCloseTo(100, 9);
+      expect(lastMs - firstMs).toBeLessThanOrEqual(facts.measuredMs);
+    });
+  }
+
+  test("a warm-up of more requests than are sent leaves nothing to measure", async () => {
+    const { facts, records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [0, 5].values(), concurrencyMax: 9 },
+      requestsMax: Infinity,
+      durationMs: 50,
+      warmupMs: 5,
+      warmupRequests: 9,
+    });
+    expect(records.map(({ isWarmup }) => isWarmup)).toEqual([true, true]);
+    expect(facts.measuredMs).toBeLessThan(20_000);
+  });
+
+  test("what is not sent when the grace is over never is", async () => {
+    // Each request is made so slowly that no more than a few can be sent in time.
+    let made = 0;
+    let notSent = 0;
+    const { facts } = await load(() => undefined, {
+      load: { kind: "open", times: every10(), concurrencyMax: 1000 },
+      requestsMax: Infinity,
+      durationMs: 1000,
+      graceMs: 100,
+      maker: {
+        next() {
+          made++;
+          const untilMs = performance.now() + 50;
+          while (performance.now() < untilMs);
+          return REQUEST;
+        },
+        over: () => undefined,
+      },
+      observe({ sentMs }) {
+        if (Number.isNaN(sentMs)) notSent++;
+      },
+    });
+    expect(made + notSent).toBe(100);
+    expect(notSent).toBeGreaterThan(0);
+    expect(facts.offeredMs).toBe(1000);
   });
 
   test("a client that leaves after some tokens hangs up, and has not failed", async () => {
@@ -574,7 +797,7 @@ describe("LoadRun", () => {
           load: users === undefined
             ? { kind: "open", times: Array<number>(requests).fill(0).values(), concurrencyMax: 30 }
             : { kind: "closed", concurrency: users, rampMs: 0 },
-          requestsMax: requests,
+          requestsMax: requests - warmup,
           warmupRequests: warmup,
           maker: { next: () => REQUEST, over: () => undefined },
           observe({ number, isWarmup }) {

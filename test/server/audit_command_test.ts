@@ -498,7 +498,10 @@ describe("weir audit --preset", () => {
       "headers,retries,truncation",
     ]);
     expect(errors).toMatch(/auditing weir \(http:\/\/127\.0\.0\.1:\d+\/v1\/chat\/completions\)/);
-    expect(output).toMatch(/^pass {2}headers\/own-key +in none of \d+ different errors$/m);
+    expect(output).toMatch(
+      /^pass {2}headers\/own-key +in none of \d+ different errors, in none of \d+ other answers$/m,
+    );
+    expect(output).toMatch(/^pass {2}headers\/key-up +in none of \d+ requests$/m);
     expect(output).toMatch(/^pass {2}headers\/credentials-up +none of them$/m);
     expect(output).toMatch(/^pass {2}retries\/503 +503: 3 attempts/m);
     expect(output).toContain("\n0 failed, 0 void, ");

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import {
@@ -235,6 +235,35 @@ describe("weir load", () => {
     });
   }
 
+  for (const load of [["-r", "50", "--arrivals", "constant"], ["-c", "2"]]) {
+    test(`--duration counts from the end of --warmup N: ${load.join(" ")}`, async () => {
+      const asked = [...load, "--duration", "1s", "--warmup", "20", "--json", ...CALM];
+      const { requests, warmup_requests, offered_seconds } = JSON.parse(
+        (await run(["load", weir.url, ...asked])).output,
+      );
+      expect({ warmup_requests, offered_seconds }).toEqual({
+        warmup_requests: 20,
+        offered_seconds: 1,
+      });
+      if (load[0] === "-r") expect(requests).toMatchObject({ sent: 50, not_sent: 0 });
+      expect(requests.sent).toBeGreaterThan(0);
+    }, TEST_MS_MAX);
+  }
+
+  test("a warm-up that takes all is told", async () => {
+    const trace = Array.from(
+      { length: 3 },
+      (_, i) => JSON.stringify({ timestamp: i, input_length: 9, output_length: 2 }),
+    ).join("\n");
+    const ended = await run(["load", weir.url, "--trace", "t.jsonl", "--warmup", "9", ...CALM], {
+      files: { "t.jsonl": trace },
+    });
+    expect(ended.output).toContain(
+      "  no request was measured: 3 requests were sent or due, to warm up\n",
+    );
+    expect(ended.code).toBe(3);
+  });
+
   test("parts of a load with a warm-up in time are the whole", async () => {
     const folder = makeFolder();
     const asked = ["load", weir.url, "-r", "100", "--requests", "20", "--warmup", "150ms", ...CALM];
@@ -346,6 +375,17 @@ describe("weir load", () => {
   test("a server that is not there", async () => {
     const ended = await run(["load", "http://127.0.0.1:1", "--requests", "2"]);
     expect(ended.output).toMatch(/0 of 2 requests completed, 2 failed\.\n {7}2 {2}connect: /);
+    expect(ended.code).toBe(1);
+  });
+
+  test("a server that never gets as far as being connected", async () => {
+    const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const asked = ["--requests", "1", "--connect-timeout", "100ms"];
+    const ended = await run(["load", `https://127.0.0.1:${silent.port}`, ...asked]);
+    silent.stop(true);
+    expect(ended.output).toMatch(
+      /\n {7}1 {2}tls: no connection after 0\.1 s \(--connect-timeout\)\n/,
+    );
     expect(ended.code).toBe(1);
   });
 
@@ -500,7 +540,26 @@ describe("weir load", () => {
     expect(metrics).toEqual(["ttft", "tpot", "e2e"]);
     expect(compared.code).toBe(0);
     const shown = await run(["load", "compare", file("all"), file("all")]);
-    expect(shown.output).toMatch(/\nfirst token, ms: p50 .*, paired: no difference that could not/);
+    expect(shown.output).toMatch(
+      /\nfirst token, ms: p50 .*, paired: no difference that could not.*\n {2}its tail: p95 .*; p99 /,
+    );
+    // As many answers, and in one of the two every twentieth takes a minute more.
+    const tails = [0, 60_000].map((moreMs) => {
+      const written = JSON.parse(readFileSync(file("all"), "utf8"));
+      const { rows } = written.stages[0].rounds[0].tally;
+      const numbers = Array.from({ length: 400 }, (_, i) => i);
+      for (const column of Object.keys(rows)) rows[column] = numbers.map(() => rows[column][0]);
+      rows.number = numbers;
+      rows.e2e = numbers.map((i) => 20 + ((i * 7) % 11) + (i % 20 === 7 ? moreMs : 0));
+      writeFileSync(file(`tail${moreMs}`), JSON.stringify(written));
+      return file(`tail${moreMs}`);
+    });
+    const slower = await run(["load", "compare", ...tails]);
+    expect(slower.output).toMatch(/its tail: p95 .*, then 60\d+ .*: slower\n/);
+    expect(slower.code).toBe(1);
+    const faster = await run(["load", "compare", ...tails.reverse()]);
+    expect(faster.output).toMatch(/its tail: .*: faster\n/);
+    expect(faster.code).toBe(compared.code);
     const wrong = await run(["load", "compare", file("all")]);
     expect(wrong.errors).toContain("compare needs the files of two runs");
     expect(wrong.code).toBe(2);

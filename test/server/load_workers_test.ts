@@ -253,6 +253,31 @@ describe("weir load --workers", () => {
     rmSync(folder, { recursive: true });
   }, TEST_MS_MAX);
 
+  test("a worker that stands still keeps nobody from the report so far", async () => {
+    const { folder, child, output, workers } = await begun();
+    process.kill(workers[0]!, "SIGSTOP");
+    child.kill("SIGINT");
+    const text = await output;
+    expect(text).toMatch(/^\nInterrupted: .*\n\d+ of \d+ requests completed, \d+ failed/);
+    expect(text).toMatch(/client: worker [12] of 2 said nothing for 5 s, and was ended\n/);
+    expect(await child.exited).toBe(130);
+    await waitFor(() => !workers.some(isThere));
+    rmSync(folder, { recursive: true });
+  }, TEST_MS_MAX);
+
+  /** A warm-up → what is measured is of all of the time behind it. */
+  for (const warmup of ["20", "400ms"]) {
+    test(`two have the same time behind a warm-up of ${warmup}`, async () => {
+      const load = ["-r", "50", "--arrivals", "constant", "--duration", "1s", "--warmup", warmup];
+      const ended = await run(["load", weir.url, ...load, "--json", ...CALM]);
+      expect(JSON.parse(ended.output)).toMatchObject({
+        offered_seconds: 1,
+        warmup_requests: 20,
+        requests: { sent: 50, completed: 50, not_sent: 0 },
+      });
+    }, TEST_MS_MAX);
+  }
+
   test("workers whose parent is killed end by themselves", async () => {
     const { folder, child, workers } = await begun();
     child.kill("SIGKILL");

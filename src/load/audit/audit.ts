@@ -4,7 +4,6 @@
  * @module
  */
 
-import { isolation, isolationFindings } from "./checks/isolation.ts";
 import {
   countsAsFailure,
   countVerdicts,
@@ -15,6 +14,7 @@ import {
 } from "./finding.ts";
 import { type Check, ENDS, finding, type Rig, Unended } from "./rig.ts";
 import { settingsFor } from "./settings.ts";
+import { CHECKS } from "./table.ts";
 
 /** A whole report. */
 export interface AuditReport {
@@ -132,15 +132,17 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
     tookS.set(check, tenths(performance.now() - beganMs + 1000 * (tookS.get(check) ?? 0)));
     plan.onCheck(check, findings);
   }
-  // Judged over all, and told where it is bad even if nobody has chosen it.
-  const isTold = found.has(isolation);
-  const crossed = isolationFindings(rig).filter(({ verdict }) => isTold || verdict !== "pass");
-  if (crossed.length > 0) {
-    found.set(isolation, [...found.get(isolation) ?? [], ...crossed]);
-    plan.onCheck(isolation, crossed);
+  const added: Check[] = [];
+  for (const check of CHECKS) {
+    const isTold = found.has(check);
+    const judged = (check.overall?.(rig) ?? [])
+      .filter(({ verdict }) => isTold || verdict !== "pass");
+    if (judged.length === 0) continue;
+    found.set(check, [...found.get(check) ?? [], ...judged]);
+    plan.onCheck(check, judged);
+    if (!plan.checks.includes(check)) added.push(check);
   }
-  const isAdded = crossed.length > 0 && !plan.checks.includes(isolation);
-  const checks = isAdded ? [...plan.checks, isolation] : plan.checks;
+  const checks = [...plan.checks, ...added];
   const findings = checks.flatMap((check) => found.get(check) ?? [])
     .map((one) => cleaned(one, (text) => clean(rig.keys.hide(text))))
     .map((one) => ({ ...one, settings: settingsFor(one) }));

@@ -1,32 +1,37 @@
 /**
  * Looks at every request that goes through the gateway, in whatever check: whether it or its answer
- * holds the mark of another one, and whether it came to the upstream again although nothing failed.
+ * holds the mark or a canary of another one, and whether it came to the upstream again although
+ * nothing failed.
  *
  * @module
  */
 
 import { ResponseParser } from "../../lib/http1/parser.ts";
-import type { ClientExchange } from "./probe_client.ts";
+import { CANARY } from "./finding.ts";
 import { type Attempt, MARK } from "./scripted_upstream.ts";
+import { isOwnWord, lineAt, type Reader, type Sighting, type Watched } from "./watched.ts";
 
-/** Requests whose check is remembered, so that a mark that turns up elsewhere has one. */
-const MARKS_MAX = 200_000;
+/** Marks and canaries whose check is remembered, so that one that turns up elsewhere has one. */
+const WORDS_MAX = 200_000;
 /** Of each kind of fault; what is more is counted. */
 const KEPT_MAX = 1000;
-/** What is shown before and behind a mark. */
-const SHOWN_CHARS = 120;
-const MARK_CHARS = 19;
+/** Hexadecimal digits behind `CANARY`. */
+const CANARY_DIGITS = 12;
+/** What tells whose a text is: how it begins, and how long it is. */
+const WORDS = [
+  { begin: "wa-", pattern: MARK, chars: 19 },
+  {
+    begin: CANARY,
+    pattern: new RegExp(`${CANARY}[0-9a-f]{${CANARY_DIGITS}}`),
+    chars: CANARY.length + CANARY_DIGITS,
+  },
+] as const;
 
-/** A mark where another request's should be. */
-export interface Foreign {
-  /** The check of the request, and its mark. */
-  readonly check: string;
-  readonly mark: string;
+/** A mark or a canary where another request's should be. */
+export interface Foreign extends Sighting {
   readonly foreign: string;
   /** The check of the other one; undefined = it is not remembered. */
   readonly foreignCheck: string | undefined;
-  /** What stands around it, Latin-1. */
-  readonly shown: string;
 }
 
 /** A request that came again although no earlier one had failed. */
@@ -35,17 +40,6 @@ export interface Again {
   readonly mark: string;
   /** How often, beside the first time. */
   count: number;
-  readonly lines: () => readonly string[];
-}
-
-/** Where a request is from, and what tells of it. */
-export interface Watched {
-  readonly check: string;
-  readonly mark: string;
-  readonly exchange: ClientExchange;
-  /** False: the exchange keeps no bytes. */
-  readonly isKept: boolean;
-  /** What happened to it, as lines of evidence. */
   readonly lines: () => readonly string[];
 }
 
@@ -62,35 +56,32 @@ export class IsolationWatch {
   readonly inAnswers: Foreign[] = [];
   readonly inRequests: Foreign[] = [];
 
-  /** A request is sent through the gateway. */
-  asked(watched: Watched): void {
-    const { mark, check, exchange, isKept } = watched;
-    this.requests++;
-    if (this.#checks.size < MARKS_MAX) this.#checks.set(mark, check);
-    const found: (readonly [string, string])[] = [];
-    if (!isKept) {
-      let rest = "";
-      exchange.onPiece = (body) => {
-        const text = rest + body.toString("latin1");
-        found.push(...foreignIn(text, mark));
-        rest = text.slice(1 - MARK_CHARS);
-      };
-    }
-    void exchange.ended.then(() => {
-      if (exchange.head === undefined) return;
-      this.answers++;
-      for (const [, value] of exchange.head.fields) found.push(...foreignIn(value, mark));
-      if (isKept) found.push(...foreignIn(exchange.body.toString("latin1"), mark));
-      if (this.#keep(this.inAnswers, watched, found)) this.mixedAnswers++;
-    });
+  /** A new canary, of whoever asks or answers in this check. */
+  canary(check: string, draw: (digits: number) => string): string {
+    const canary = CANARY + draw(CANARY_DIGITS);
+    this.#remember(canary, check);
+    return canary;
   }
 
-  /** A request has come to the upstream, which is the last of these `attempts` at it. */
-  arrived(watched: Watched, attempts: readonly Attempt[]): void {
-    const { mark, check, lines } = watched;
+  /** A request is sent through the gateway, whose answer is to be read. */
+  asked(watched: Watched): Reader {
+    this.requests++;
+    this.#remember(watched.mark, watched.check);
+    const found: Found[] = [];
+    return {
+      read: (text) => void found.push(...foreignIn(text, watched)),
+      over: () => {
+        this.answers++;
+        if (this.#keep(this.inAnswers, watched, found)) this.mixedAnswers++;
+      },
+    };
+  }
+
+  /** A request has come to the upstream as `text`, which is the last of the attempts at it. */
+  arrived(watched: Watched, text: string): void {
+    const { mark, check, lines, attempts } = watched;
     const attempt = attempts.at(-1)!;
-    const found = foreignIn(`${attempt.headText}\r\n\r\n${attempt.body.toString("latin1")}`, mark);
-    if (this.#keep(this.inRequests, watched, found)) this.mixedRequests++;
+    if (this.#keep(this.inRequests, watched, foreignIn(text, watched))) this.mixedRequests++;
     const line = lineOf(attempt);
     // What the gateway asks besides is no request of the client's: all of those are a POST.
     if (!line.startsWith("POST ")) return;
@@ -106,12 +97,12 @@ export class IsolationWatch {
     return [...this.#again.values()];
   }
 
+  #remember(word: string, check: string): void {
+    if (this.#checks.size < WORDS_MAX) this.#checks.set(word, check);
+  }
+
   /** True when there is something to keep. */
-  #keep(
-    list: Foreign[],
-    { check, mark }: Watched,
-    found: readonly (readonly [string, string])[],
-  ): boolean {
+  #keep(list: Foreign[], { check, mark }: Watched, found: readonly Found[]): boolean {
     const shownOf = new Map(found);
     for (const [foreign, shown] of shownOf) {
       if (list.length >= KEPT_MAX) break;
@@ -121,14 +112,20 @@ export class IsolationWatch {
   }
 }
 
-/** The marks in `text` that are not `own`, each with what stands around it. */
-function foreignIn(text: string, own: string): readonly (readonly [string, string])[] {
-  const found: (readonly [string, string])[] = [];
-  for (let at = text.indexOf("wa-"); at >= 0; at = text.indexOf("wa-", at + 1)) {
-    if (text.startsWith(own, at)) continue;
-    const mark = MARK.exec(text.slice(at, at + MARK_CHARS))?.[0];
-    if (mark === undefined) continue;
-    found.push([mark, text.slice(Math.max(0, at - SHOWN_CHARS), at + SHOWN_CHARS)]);
+/** A mark or canary, and the line in which it stands. */
+type Found = readonly [word: string, shown: string];
+
+/** What in `text` is not the request's own. */
+function foreignIn(text: string, watched: Watched): readonly Found[] {
+  const found: Found[] = [];
+  for (const { begin, pattern, chars } of WORDS) {
+    for (let at = text.indexOf(begin); at >= 0; at = text.indexOf(begin, at + 1)) {
+      if (text.startsWith(watched.mark, at)) continue;
+      const word = pattern.exec(text.slice(at, at + chars))?.[0];
+      // A mark is one request's only; a canary may be the upstream's or the client's.
+      if (word === undefined || begin === CANARY && isOwnWord(watched, word)) continue;
+      found.push([word, lineAt(text, at)]);
+    }
   }
   return found;
 }

@@ -15,6 +15,7 @@ import { ms } from "./numbers.ts";
 import { OwnKeys, SECRET_NAME } from "./own_keys.ts";
 import { ClientConnection, type ClientExchange, type Target } from "./probe_client.ts";
 import type { Attempt, Expectation, ScriptedUpstream } from "./scripted_upstream.ts";
+import { follow, type Watched } from "./watched.ts";
 
 /** Straight to the upstream, or through the gateway. */
 export type Way = "direct" | "through";
@@ -94,8 +95,8 @@ const UNENDED_MAX = 5;
 export const ENDS = "ends";
 
 /**
- * Behind so many requests of a check one of `WATCHED_EVERY` is looked at for marks of others: an
- * overload would measure the looking.
+ * Behind so many requests of a check one of `WATCHED_EVERY` is looked at for marks of others and for
+ * keys: an overload would measure the looking.
  */
 const WATCHED_ALL = 2000;
 const WATCHED_EVERY = 16;
@@ -173,11 +174,11 @@ export class Unended extends Error {
  * later one do not end.
  */
 export async function inTurn(
-  parts: readonly (() => Promise<Finding>)[],
+  parts: readonly (() => Promise<Finding | readonly Finding[]>)[],
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   try {
-    for (const part of parts) findings.push(await part());
+    for (const part of parts) findings.push(...[await part()].flat());
   } catch (error) {
     throw error instanceof Unended ? error.keep(findings) : error;
   }
@@ -190,7 +191,7 @@ export class Rig {
   readonly upstream: ScriptedUpstream;
   readonly watch: MachineWatch;
   readonly seed: number;
-  /** Keys that the gateway shows the upstream, and the errors that it gives the client. */
+  /** Keys that end at the gateway, and where they were seen all the same. */
   readonly keys = new OwnKeys();
   /** What is wrong with requests and answers whatever the check. */
   readonly isolation = new IsolationWatch();
@@ -207,6 +208,7 @@ export class Rig {
     for (const [name, value] of fields) {
       if (SECRET_NAME.test(name.toLowerCase())) this.keys.shown(value.replace(/^\w+ /, ""));
     }
+    if (options.gatewayKey !== undefined) this.keys.guard(options.gatewayKey);
     this.#direct = {
       hostname: options.upstream.hostname,
       port: options.upstream.port,
@@ -253,6 +255,19 @@ export class Rig {
     return connection;
   }
 
+  /** `fields` without those that the command line gives for every request: the gateway may need them. */
+  notGiven(fields: Target["fields"]): Target["fields"] {
+    const given = this.options.gateway.fields.map(([name]) => name.toLowerCase());
+    return fields.filter(([name]) => !given.includes(name.toLowerCase()));
+  }
+
+  /** A value that belongs to one request or answer of the check under way: no other may hold it. */
+  readonly canary = (): string => this.isolation.canary(this.#check, (digits) => this.draw(digits));
+
+  get #check(): string {
+    return this.#scope.getStore()?.check ?? GREETING;
+  }
+
   /** Hexadecimal digits, which nobody has seen yet. */
   draw(digits: number): string {
     return createHash("sha256").update(`${this.seed}/${this.#drawn++}`).digest("hex")
@@ -272,20 +287,29 @@ export class Rig {
     const isWatched = way === "through" && (scope === undefined ||
       scope.asked++ < WATCHED_ALL || scope.asked % WATCHED_EVERY === 0);
     const expectation = this.upstream.expect(mark, (attempt) => {
-      if (way === "through") this.keys.arrived(attempt.headText, exchange.sentHead);
-      if (watched !== undefined) this.isolation.arrived(watched, expectation.attempts);
+      if (isWatched) {
+        const text = `${attempt.headText}\r\n\r\n${attempt.body.toString("latin1")}`;
+        this.isolation.arrived(watched, text);
+        this.keys.arrived(watched, text);
+      }
       return script(attempt, mark);
     });
-    const sent = body(mark);
-    const exchange = used.ask(sent, fields, isKept, path);
+    const sentBody = body(mark);
+    const exchange = used.ask(sentBody, fields, isKept, path);
     const asked = { mark, exchange, connection: used, expectation };
-    const check = scope?.check ?? GREETING;
-    const lines = () => timeline(asked);
-    const watched = isWatched ? { check, mark, exchange, isKept, lines } : undefined;
-    if (watched !== undefined) this.isolation.asked(watched);
-    if (way === "through") void exchange.ended.then(() => this.keys.answered(exchange));
+    const watched: Watched = {
+      check: this.#check,
+      mark,
+      exchange,
+      isKept,
+      sentBody,
+      attempts: expectation.attempts,
+      lines: () => timeline(asked),
+    };
+    if (isWatched) follow(watched, [this.isolation.asked(watched), this.keys.asked(watched)]);
+    if (way === "through") void exchange.ended.then(() => this.keys.answered(watched));
     if (connection === undefined) void exchange.ended.then(() => used.leave("fin"));
-    this.options.ledger?.asked(way, asked, sent);
+    this.options.ledger?.asked(way, asked, sentBody);
     return asked;
   }
 
@@ -399,8 +423,13 @@ export interface Check {
   /** How often it is run again at most when something of it is void; as the audit says unless given. */
   readonly againMax?: number;
   run(rig: Rig): Promise<readonly Finding[]>;
-  /** What only a whole audit can tell, or would disturb the others: run when all of them are over. */
+  /** What would disturb the others: run when all of them are over. */
   after?(rig: Rig): Promise<readonly Finding[]>;
+  /**
+   * What all checks have seen, judged behind everything else. What is bad is told even if nobody has
+   * chosen this one.
+   */
+  overall?(rig: Rig): readonly Finding[];
 }
 
 /** What a finding has in any case; the rest follows from the verdict. */

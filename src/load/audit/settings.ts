@@ -109,6 +109,7 @@ const TABLE: readonly (readonly [name: string, settings: Settings])[] = [
   ["headers/x-accel", { nginx: "proxy_ignore_headers X-Accel-Redirect;" }],
   ["headers/hop-up", NO_HEADERS_UP],
   ["headers/credentials-up", NO_HEADERS_UP],
+  ["headers/key-up", NO_HEADERS_UP],
   ["headers/hop-down", NO_HEADERS_DOWN],
   ["back-pressure/taken", BOUNDED],
   ["back-pressure/memory", BOUNDED],

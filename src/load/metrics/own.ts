@@ -45,7 +45,7 @@ export interface OwnValues {
 
 /** The figures of one request. `outputTokens`: by whichever count there is. */
 export function ownValues(record: RequestRecord, outputTokens: number | undefined): OwnValues {
-  const { dueMs, sentMs, endMs, resentMs, connectedMs, outcome } = record;
+  const { dueMs, sentMs, endMs, outcome } = record;
   const { inside, whole } = MEASURED[outcome];
   const isStream = inside && !isOnePiece(record);
   const first = isStream ? firstOf(record, TOKENS) : -1;
@@ -65,8 +65,13 @@ export function ownValues(record: RequestRecord, outputTokens: number | undefine
     serviceTtftMs: since(firstMs, sentMs),
     serviceE2eMs: since(e2eMs, sentMs),
     queueMs: sentMs - dueMs,
-    connectMs: since(known(connectedMs), known(resentMs) ?? sentMs),
+    connectMs: connectMsOf(record),
   };
+}
+
+/** From when a connection was asked for to when it was ready; undefined = it was there. */
+export function connectMsOf({ sentMs, resentMs, connectedMs }: RequestRecord): number | undefined {
+  return since(known(connectedMs), known(resentMs) ?? sentMs);
 }
 
 /**

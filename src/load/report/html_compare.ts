@@ -20,7 +20,7 @@ export interface ComparedPair {
   /** By the name of the load, or of both where they differ. */
   readonly load: string;
   readonly failedShares: readonly [number, number];
-  readonly comparisons: readonly (Comparison & { readonly verdict: string })[];
+  readonly comparisons: readonly Comparison[];
   readonly isDoubtful: boolean;
 }
 
@@ -47,13 +47,21 @@ function verdicts(pair: ComparedPair, hasName: boolean): readonly Said[] {
     const text = `${where}${percent(after)} of the requests failed, and ${percent(before)} before.`;
     said.push({ verdict: "fail", word: "failed", text });
   }
-  for (const { metric, change, verdict } of comparisons) {
-    if (verdict !== "slower" && verdict !== "faster") continue;
-    said.push({
-      verdict: verdict === "slower" ? "fail" : "pass",
-      word: verdict,
-      text: `${where}${TITLES[metric]}: p50 ${signed(change)}, and that is no chance.`,
-    });
+  for (const { metric, change, verdict, tail } of comparisons) {
+    const [p95, p99] = tail.changes.map(signed);
+    for (
+      const [found, changed] of [
+        [verdict, `p50 ${signed(change)}`],
+        [tail.verdict, `the tail: p95 ${p95}, p99 ${p99}`],
+      ] as const
+    ) {
+      if (found !== "slower" && found !== "faster") continue;
+      said.push({
+        verdict: found === "slower" ? "fail" : "pass",
+        word: found,
+        text: `${where}${TITLES[metric]}: ${changed}, and that is no chance.`,
+      });
+    }
   }
   if (said.length === 0) {
     const text = comparisons.length === 0
@@ -70,26 +78,25 @@ function verdicts(pair: ComparedPair, hasName: boolean): readonly Said[] {
 
 function stage(pair: ComparedPair, id: string, hasName: boolean, pictures: Picture[]): string {
   const { before, after, load, failedShares, comparisons } = pair;
-  const rows = comparisons.map(({ metric, p50, p99, change, chance, isPaired, verdict }) => [
-    TITLES[metric].toLowerCase(),
-    shown(p50[0]),
-    shown(p50[1]),
-    signed(change),
-    shown(p99[0]),
-    shown(p99[1]),
-    chance < 0.001 ? "below 0.1 %" : `${(100 * chance).toFixed(1)} %`,
-    { text: `${verdict}${isPaired ? "" : " (unpaired)"}` },
-  ]);
-  const heads = [
-    "ms",
-    "p50 before",
-    "after",
-    "change",
-    "p99 before",
-    "after",
-    "by chance",
-    "verdict",
-  ];
+  const rows = comparisons.flatMap((one) => {
+    const { metric, p50, p95, p99, change, chance, isPaired, verdict, tail } = one;
+    const row = (name: string, pair: readonly [number, number], changed: number) => [
+      `${TITLES[metric].toLowerCase()}, ${name}`,
+      ...pair.map(shown),
+      signed(changed),
+    ];
+    const judged = (share: number, found: string) => [
+      share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`,
+      { text: `${found}${isPaired ? "" : " (unpaired)"}` },
+    ];
+    const [change95, change99] = tail.changes;
+    return [
+      [...row("p50", p50, change), ...judged(chance, verdict)],
+      [...row("p95", p95, change95), ...judged(tail.chance, `the tail: ${tail.verdict}`)],
+      [...row("p99", p99, change99), "", { text: "" }],
+    ];
+  });
+  const heads = ["ms", "before", "after", "change", "by chance", "verdict"];
   const figures = (["ttft", "itl", "tpot", "e2e"] as const).flatMap((name) => {
     const spreads = [
       { label: "before", spread: spreadOf(before.rounds, name) },

@@ -51,8 +51,6 @@ export interface LoadReport {
   readonly service_e2e_ms: ReportedSpread | null;
   readonly queue_ms: ReportedSpread | null;
   readonly connect_ms: ReportedSpread | null;
-  /** Connecting, without what the client may have been late to see it. */
-  readonly network_ms: ReportedSpread | null;
   /** Bounds of the error of times to the first token, and of gaps: so long they may have lain unread. */
   readonly unread_first_ms: ReportedSpread | null;
   readonly unread_gap_ms: ReportedSpread | null;

@@ -178,8 +178,8 @@ export function goodputText({ goodput, requests, doubt }: LoadReport): string {
 /** The verdict, then the reasons, and last the facts. */
 export function believeLines(report: LoadReport): readonly string[] {
   const { doubt, rounds, requests, processes } = report;
-  const { late_ms, cpu_share, network_ms, limit, reasons, notes = [], is_doubtful, ttft_parts_ms } =
-    doubt;
+  const { late_ms, cpu_share, connect_ms_min, limit, reasons, notes = [], is_doubtful } = doubt;
+  const { ttft_parts_ms } = doubt;
   const late = late_ms.itl ?? late_ms.ttft;
   const facts = [
     ...(late === null
@@ -188,13 +188,13 @@ export function believeLines(report: LoadReport): readonly string[] {
     `${percent(cpu_share)} of a core used${
       processes > 1 ? `, by the busiest of ${processes} processes` : ""
     }`,
-    ...(network_ms === null ? [] : [`connecting took ${shown(network_ms.min)} ms at least`]),
+    ...(connect_ms_min === null ? [] : [`the fastest connect took ${shown(connect_ms_min)} ms`]),
     ...(rounds > 1 ? [`${rounds} rounds`] : []),
   ];
   const limits = {
     client: "the client",
     server: "the server",
-    network: "the network",
+    network_or_server: "the network or the server",
     none: "neither: all that was asked was sent, and answered at that rate",
   };
   const hasFigures = requests.completed + requests.left > 0;
@@ -213,7 +213,7 @@ function partsText({ client, network, server }: Parts): string {
   return `of ${
     shown(client + network + server)
   } ms to the first token (p50) the client had at most ` +
-    `${shown(client)} ms, the network at least ${shown(network)} ms, the server the rest`;
+    `${shown(client)} ms, the way there and back at most ${shown(network)} ms, the server the rest`;
 }
 
 /** Three digits that count. */

@@ -34,6 +34,12 @@ export const PLANTED = [
   "gzip",
   "key-in-error",
   "key-in-base64",
+  "key-in-answers",
+  "key-up",
+  "keeps-credentials",
+  "keeps-cookies",
+  "named-case",
+  "closes-clients",
   "via",
   "hangs-up",
   "rotating",
@@ -154,9 +160,13 @@ const BUSY_EVERY = 8;
 const BUSY_FROM = 4;
 /** The number of the request that gets no answer is the place here. */
 const SWALLOWED: readonly Planted[] = ["swallows-first", "swallows-second"];
+/** Of `key-up`: every so many requests have the client's key. */
+const KEY_UP_EVERY = 3;
+/** Headers of clients that `keeps-credentials` remembers. */
+const CREDENTIALS: readonly string[] = ["authorization", "cookie"];
 /** Of `by-pieces`: what is decoded at a time. */
 const PIECE_BYTES = 16 * 1024;
-/** Of `key-in-error`. */
+/** Of those that have a key of their own. */
 export const OWN_KEY = "sk-own-key-of-the-gateway";
 
 /** Starts it on a free port. Behind `clientsMax` connections it listens no more. */
@@ -167,7 +177,8 @@ export function startGateway(
 ): Gateway {
   let clients = 0;
   counter = 0;
-  const pool = new Pool(upstreamPort);
+  remembered.clear();
+  const pool = new Pool(upstreamPort, planted === "closes-clients");
   const listener = Bun.listen<Link>({
     hostname: "127.0.0.1",
     port: 0,
@@ -176,7 +187,7 @@ export function startGateway(
         if (++clients === clientsMax) listener.stop();
         socket.data = planted === "relay"
           ? new Relay(socket, upstreamPort)
-          : planted === "rotating"
+          : planted === "rotating" || planted === "closes-clients"
           ? new Rotating(socket, pool)
           : planted === "slow-worker"
           ? new HttpLink(socket, upstreamPort, clients % WORKERS === 0 ? "slow-up" : "none")
@@ -286,12 +297,15 @@ class Relay implements Link {
 /** Connections to the upstream that are opened once, and belong to whoever asked last. */
 class Pool {
   readonly #port: number;
+  readonly #isClosing: boolean;
   readonly #sockets: Promise<Bun.Socket<undefined>>[] = [];
   readonly #users: (Bun.Socket<Link> | undefined)[] = [];
   #next = 0;
 
-  constructor(port: number) {
+  /** `isClosing`: each answer says that its client's connection ends. */
+  constructor(port: number, isClosing: boolean) {
     this.#port = port;
+    this.#isClosing = isClosing;
   }
 
   async ask(client: Bun.Socket<Link>, bytes: Buffer): Promise<void> {
@@ -301,7 +315,7 @@ class Pool {
       hostname: "127.0.0.1",
       port: this.#port,
       socket: {
-        data: (_, answer) => void this.#users[at]?.write(answer),
+        data: (_, answer) => void this.#users[at]?.write(this.#told(answer)),
         close: () => {
           delete this.#sockets[at];
           this.#users[at]?.end();
@@ -309,6 +323,12 @@ class Pool {
       },
     });
     (await this.#sockets[at]).write(bytes);
+  }
+
+  #told(answer: Buffer): Buffer {
+    const text = answer.toString("latin1");
+    if (!this.#isClosing || !text.startsWith("HTTP/1.1 ")) return answer;
+    return Buffer.from(text.replace("\r\n", "\r\nconnection: close\r\n"), "latin1");
   }
 
   close(): void {
@@ -340,6 +360,8 @@ let turn = Promise.resolve();
 /** Of `mixes`: the last piece of each body under way; and what is counted of that, and of requests. */
 const underWay = new Map<Link, Buffer>();
 let counter = 0;
+/** Of those that keep what is one client's: the last value of each header. */
+const remembered = new Map<string, string>();
 
 /** Requests and answers, one after the other. */
 class HttpLink implements Link {
@@ -381,9 +403,11 @@ class HttpLink implements Link {
         const fields = [...head.fields].filter(([name]) =>
           !/^(?:transfer-encoding|content-length)$/i.test(name) &&
           (this.#leaks || this.#planted === "via" ||
-            !HOP.test(name.toLowerCase()) && !/hop/.test(name))
+            !HOP.test(name.toLowerCase()) && !/hop/i.test(name))
         );
         const typed = this.#isSse ? TYPES[this.#planted] : undefined;
+        if (this.#planted === "keeps-cookies") keep(fields, ["set-cookie"]);
+        if (this.#planted === "key-in-answers") fields.push(["x-debug", `Bearer ${OWN_KEY}`]);
         const told = typed === undefined ? fields : [
           ...fields.filter(([name]) => !/^(?:content-type|cache-control)$/i.test(name)),
           ...typed,
@@ -410,19 +434,25 @@ class HttpLink implements Link {
     const length = Number(fields.find(([name]) => name === "content-length")?.[1] ?? 0);
     if (this.#came.length < end + 4 + length) return;
     if (this.#isDead) return void this.#client.end();
-    const named = fields.filter(([name]) => name === "connection").map(([, value]) => value);
+    const named = fields.filter(([name]) => name === "connection").flatMap(([, value]) =>
+      (this.#planted === "named-case" ? value : value.toLowerCase()).split(/\s*,\s*/)
+    );
     const kept = fields.filter(([name]) =>
       name !== "host" && name !== "content-length" &&
-      (this.#leaks || !HOP.test(name) && !named.includes(name))
+      (this.#leaks || !HOP.test(name) && !named.includes(name)) &&
+      !(this.#hasKey && name === "authorization")
     );
+    if (this.#planted === "keeps-credentials") keep(kept, CREDENTIALS);
+    if (this.#planted === "key-up" && counter++ % KEY_UP_EVERY === 0) {
+      kept.push(["x-trace-key", fields.find(([name]) => name === "authorization")?.[1] ?? ""]);
+    }
     const body = changedBody(this.#planted, this.#came.subarray(end + 4, end + 4 + length));
     const lines = this.#planted === "via"
       ? `${head}\r\nvia: 1.1 sloppy\r\n\r\n`
       : `${
         asked(this.#planted, head.split("\r\n")[0]!)
       }\r\nhost: upstream\r\ncontent-length: ${body.length}\r\n${
-        kept.filter(([name]) => !this.#hasKey || name !== "authorization")
-          .map(([name, value]) => `${name}: ${value}\r\n`).join("")
+        kept.map(([name, value]) => `${name}: ${value}\r\n`).join("")
       }${this.#hasKey ? `authorization: Bearer ${OWN_KEY}\r\n` : ""}\r\n`;
     this.#isZipped = this.#planted === "gzip" || this.#planted === "gzip-asked" &&
         fields.some(([name, value]) => name === "accept-encoding" && value.includes("gzip"));
@@ -508,7 +538,7 @@ class HttpLink implements Link {
 
   /** The gateway has a key of its own for the upstream. */
   get #hasKey(): boolean {
-    return this.#planted === "key-in-error" || this.#planted === "key-in-base64";
+    return this.#planted.startsWith("key-");
   }
 
   /** The same on a connection of its own, whose answer nobody reads. */
@@ -525,7 +555,7 @@ class HttpLink implements Link {
 
   /** The upstream has said nothing. */
   #noAnswer(): void {
-    if (!this.#hasKey) return void this.#client.end();
+    if (!/^key-in-(?:error|base64)$/.test(this.#planted)) return void this.#client.end();
     const key = this.#planted === "key-in-error"
       ? OWN_KEY
       : Buffer.from(`Bearer ${OWN_KEY}`).toString("base64");
@@ -669,6 +699,17 @@ class HttpLink implements Link {
     if (this.#hasLeft) return;
     const isTaken = this.#down.write(bytes);
     if (!isTaken && this.#planted !== "unbounded") this.#upstream?.pause();
+  }
+}
+
+/** Remembers the headers of these names, and adds those that are not there from before. */
+function keep(fields: (readonly [string, string])[], names: readonly string[]): void {
+  for (const name of names) {
+    const own = fields.find(([key]) => key.toLowerCase() === name)?.[1];
+    const kept = own ?? remembered.get(name);
+    if (kept === undefined) continue;
+    remembered.set(name, kept);
+    if (own === undefined) fields.push([name, kept]);
   }
 }
 

@@ -20,11 +20,23 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
   ["no-cancel", "cancel", "cancel/mid-stream-fin", /still open .* events generated for nobody/],
   ["three-retries", "retries", "retries/503", /4 attempts/],
   ["done-after-cut", "truncation", "truncation/cut-mid", /\[DONE\]/],
-  ["leaked-header", "headers", "headers/hop-up", /x-weir-hop/],
+  [
+    "leaked-header",
+    "headers",
+    "headers/hop-up",
+    /^passing: x-weir-hop, .*proxy-connection, X-Weir-Hop-Case, te, upgrade$/,
+  ],
+  [
+    "leaked-header",
+    "headers",
+    "headers/hop-down",
+    /^passing: x-weir-hop, proxy-authenticate, X-Weir-Hop-Case, keep-alive, upgrade$/,
+  ],
+  ["named-case", "headers", "headers/hop-up", /^passing: X-Weir-Hop-Case$/],
   ["no-comments", "silence", "silence/1s-comments", /swallowed/],
   ["unbounded", "back-pressure", "back-pressure/taken", /all there was/],
   ["slow-up", "first-byte", "first-byte/way-up", /^p50 3\d/],
-  ["via", "headers", "headers/hop-up", /^passing: x-weir-hop, .*proxy-connection$/],
+  ["via", "headers", "headers/hop-up", /^passing: x-weir-hop, .*upgrade$/],
   ["stores", "fidelity", "fidelity/added", /^added: store: true$/],
   [
     "gzip",
@@ -87,8 +99,27 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
   ["no-logprobs", "bytes", "bytes/logprobs", /^3 events changed: choices\[0\]\.logprobs: nothing/],
   ["no-fingerprint", "bytes", "bytes/logprobs", /^3 events changed: system_fingerprint: nothing/],
   ["renumber-json", "bytes", "bytes/json-numbers", /12345678901234567000 instead of/],
-  ["key-in-base64", "headers", "headers/own-key", /^in \d+ of \d+ different errors$/],
-  ["key-in-error", "headers", "headers/own-key", /^in \d+ of \d+ different errors$/],
+  ["key-in-base64", "headers", "headers/own-key", /^in \d+ of \d+ different errors, in none of /],
+  ["key-in-error", "headers", "headers/own-key", /^in \d+ of \d+ different errors, in none of /],
+  // Told although this check was not chosen.
+  [
+    "key-in-answers",
+    "isolation",
+    "headers/own-key",
+    /^in none of 0 different errors, in [1-9]\d* of 48 other answers: isolation \d+$/,
+  ],
+  [
+    "keeps-credentials",
+    "isolation",
+    "isolation/requests",
+    /^\d+ of 48 requests with a foreign canary: isolation \d+$/,
+  ],
+  [
+    "keeps-cookies",
+    "isolation",
+    "isolation/answers",
+    /^\d+ of 48 answers with a foreign canary: isolation \d+$/,
+  ],
   ["mixes", "silence", "isolation/answers", /^\d of 2 answers with a foreign mark: silence \d$/],
   ["mixes", "isolation", "isolation/at-once", /^\d+ of 48 streams not so, the first: /],
   [
@@ -146,8 +177,43 @@ describe("an audit finds", () => {
       gatewayKey: "sk-gateway",
       fields: [["authorization", "Bearer sk-gateway"]],
     });
-    expect(failedIn(report)).toEqual(["headers/credentials-up"]);
+    expect(failedIn(report)).toEqual(["headers/credentials-up", "headers/key-up"]);
   }, TEST_MS_MAX);
+
+  test("credentials and cookies of one check in another", async () => {
+    for (
+      const [planted, name] of [["keeps-credentials", "requests"], [
+        "keeps-cookies",
+        "answers",
+      ]] as const
+    ) {
+      const { findings } = await auditPlanted(planted, ["headers", "limits"]);
+      const found = findings.find((one) => one.name === `isolation/${name}`);
+      expect(found?.verdict).toBe("fail");
+      expect(found!.evidence.join("\n")).toMatch(
+        /^limits: the \w+ of wa-\w{16} holds weircanary\w{12} of headers: /m,
+      );
+    }
+  }, TEST_MS_MAX);
+
+  const gatewayKeys = ["sk-gateway-of-clients", "sk-1234"];
+  for (const gatewayKey of gatewayKeys) {
+    test(
+      `a key of ${gatewayKey.length} characters in some requests, in whatever check`,
+      async () => {
+        const report = await auditPlanted("key-up", ["isolation"], {
+          gatewayKey,
+          fields: [["authorization", `Bearer ${gatewayKey}`]],
+        });
+        expect(failedIn(report)).toEqual(["headers/key-up"]);
+        const found = report.findings.find(({ name }) => name === "headers/key-up")!;
+        expect(found.measured).toBe("in 16 of 48 requests: isolation 16");
+        expect(found.evidence[0]).toMatch(/^isolation: the request of wa-\w{16}: x-trace-key: /);
+        expect(JSON.stringify(report)).not.toContain(gatewayKey);
+      },
+      TEST_MS_MAX,
+    );
+  }
 
   test("no key in its own report", async () => {
     const report = await auditPlanted("key-in-error", ["headers", "retries", "keep-alive"]);
@@ -248,7 +314,19 @@ describe("an audit says no failure of", () => {
     expect(findings.find(({ name }) => name === "keep-alive/reuse")).toMatchObject({
       verdict: "pass",
       measured:
-        "30 of 30 requests in turn came on a used connection, 6 connections to the upstream in all, 1 of the client",
+        "30 of 30 requests in turn came on a used connection, 6 connections to the upstream in all",
+    });
+  }, TEST_MS_MAX);
+
+  test("a connection of each client's that is closed, which is noted", async () => {
+    const { findings } = await auditPlanted("closes-clients", ["keep-alive"]);
+    expect(findings.find(({ name }) => name === "keep-alive/reuse")?.verdict).toBe("pass");
+    expect(findings.find(({ name }) => name === "keep-alive/clients")).toMatchObject({
+      verdict: "note",
+      measured: "0 of 30 requests in turn went on a used connection",
+      evidence: expect.arrayContaining([
+        expect.stringContaining("connection: close"),
+      ]) as unknown as string[],
     });
   }, TEST_MS_MAX);
 

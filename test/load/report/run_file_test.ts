@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { seeded } from "../../../src/lib/seeded.ts";
+import { ownValues } from "../../../src/load/metrics/own.ts";
 import { KIND } from "../../../src/load/record.ts";
-import { compareRows, rankSum, signedRanks } from "../../../src/load/report/compare.ts";
+import { compareRows, exchanged, rankSum, signedRanks } from "../../../src/load/report/compare.ts";
 import { reportOf } from "../../../src/load/report/report.ts";
 import {
   type FinishedRun,
@@ -10,6 +11,7 @@ import {
   runFileOf,
   type Stage,
 } from "../../../src/load/report/run_file.ts";
+import { Rows } from "../../../src/load/rows.ts";
 import type { StageFacts } from "../../../src/load/stage_facts.ts";
 import { Tally } from "../../../src/load/tally.ts";
 import { recorded } from "../recorded.ts";
@@ -31,6 +33,8 @@ const FACTS: StageFacts = {
   saturatedMs: null,
   troubles: [],
 };
+
+const NO_VALUES = ownValues(recorded([]), undefined);
 
 /** A tally of requests whose first token came after `ttftMs(i)`. Every tenth has failed. */
 function tallyOf(count: number, ttftMs: (i: number) => number): Tally {
@@ -251,6 +255,108 @@ describe("compareRows()", () => {
   test("runs of other lengths are compared without pairs", () => {
     const [ttft] = compareRows(rowsOf(noise(1)), tallyOf(50, noise(2)).rows);
     expect(ttft).toMatchObject({ isPaired: false, counts: [180, 45] });
+  });
+});
+
+/** Requests of a run, in the order of being due → their first tokens. `n`: how many there are. */
+type Server = (n: number, random: () => number) => readonly number[];
+
+const bell = (random: () => number) =>
+  Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+const calm: Server = (n, random) =>
+  Array.from({ length: n }, () => 20 * Math.exp(0.3 * bell(random)));
+
+/** Servers that are no slower the second time. */
+const SERVERS: Readonly<Record<string, Server>> = {
+  "is even": calm,
+  "now and then takes ten times as long": (n, random) =>
+    Array.from({ length: n }, () => 20 * Math.exp(bell(random))),
+  "stands still up to three times": (n, random) => {
+    const times = [...calm(n, random)];
+    for (let stall = Math.floor(4 * random()); stall > 0; stall--) {
+      const at = Math.floor(n * random());
+      const to = Math.min(n, at + Math.floor(n * (0.01 + 0.04 * random())));
+      for (let i = at; i < to; i++) times[i]! += 300 * (1 - (i - at) / (to - at));
+    }
+    return times;
+  },
+  "has a queue": (n, random) => {
+    let [dueMs, freeMs] = [0, 0];
+    return Array.from({ length: n }, () => {
+      dueMs -= 20 * Math.log(1 - random());
+      freeMs = Math.max(freeMs, dueMs) - 16 * Math.log(1 - random());
+      return freeMs - dueMs;
+    });
+  },
+};
+
+/** What each slowest part of a run becomes → the requests, and what is said of the tail. */
+const TAILS: readonly (readonly [
+  name: string,
+  (ms: number, i: number) => number,
+  requests: number,
+  verdict: string,
+])[] = [
+  [
+    "each twentieth takes half a second more",
+    (ms, i) => i % 20 === 7 ? ms + 500 : ms,
+    400,
+    "slower",
+  ],
+  ["each fiftieth does", (ms, i) => i % 50 === 7 ? ms + 500 : ms, 1000, "slower"],
+  ["one of four hundred does", (ms, i) => i === 7 ? ms + 500 : ms, 400, "no difference that"],
+  ["a twentieth in a row does", (ms, i) => i < 20 ? ms + 500 : ms, 400, "no difference that"],
+  ["what took long takes less", (ms) => ms > 27 ? 22 + (ms - 27) / 10 : ms, 400, "faster"],
+  ["what took long takes 1 % more", (ms) => ms > 27 ? ms * 1.01 : ms, 400, "no difference that"],
+];
+
+describe("two runs of one server, and tails that have changed", () => {
+  const rowsOf = (times: readonly number[]) => {
+    const rows = new Rows();
+    const at = { sentMs: 0, endMs: 0, outcome: "completed" } as const;
+    // They end in another order than they were due in.
+    for (const [number, ttftMs] of [...times.entries()].reverse()) {
+      rows.push({ number, dueMs: number, ...at }, { ...NO_VALUES, ttftMs });
+    }
+    return rows;
+  };
+
+  for (const [name, server] of Object.entries(SERVERS)) {
+    for (const [requests, others] of [[400, 400], [1000, 1000], [400, 300]] as const) {
+      test(`${requests} and ${others} of a server that ${name} are alike`, () => {
+        const random = seeded(19);
+        const pairs = 60;
+        const slower = Array.from({ length: pairs }, () => {
+          const runs = [requests, others].map((n) => rowsOf(server(n, random)));
+          return compareRows(runs[0]!, runs[1]!)[0]!;
+        }).filter(({ verdict, tail }) => [verdict, tail.verdict].includes("slower"));
+        expect(slower.length).toBeLessThanOrEqual(0.05 * pairs);
+      });
+    }
+  }
+
+  for (const [name, change, requests, verdict] of TAILS) {
+    test(`${name}: ${verdict}`, () => {
+      const random = seeded(7);
+      const [before, after] = [calm(requests, random), calm(requests, random).map(change)];
+      const [ttft] = compareRows(rowsOf(before), rowsOf(after));
+      expect(ttft!.tail.verdict).toStartWith(verdict);
+      expect(["slower", "faster"]).not.toContain(ttft!.verdict);
+      // A client that may itself have been as late says nothing.
+      const late = compareRows(rowsOf(before), rowsOf(after), { ttft: 1000 })[0]!.tail;
+      expect(["slower", "faster"]).not.toContain(late.verdict);
+      expect(late.chance).toBe(ttft!.tail.chance);
+    });
+  }
+
+  test("exchanged() counts all ways", () => {
+    expect(exchanged([0, 0])).toBe(1);
+    expect(exchanged([1, -1])).toBe(1);
+    expect(exchanged([1, 1, 1])).toBeCloseTo(2 / 8, 9);
+    // 1 + 2 + 3, and 1 + 2 + 3 with the 1 or none of them turned around.
+    expect(exchanged([1, 2, 3])).toBeCloseTo(2 / 8, 9);
+    expect(exchanged([-1, 2, 3])).toBeCloseTo(4 / 8, 9);
+    expect(exchanged(Array(10).fill(0.05))).toBeCloseTo(2 / 1024, 9);
   });
 });
 

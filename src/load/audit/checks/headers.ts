@@ -5,9 +5,9 @@
  */
 
 import { isByteRelay } from "../byte_relay.ts";
-import { CANARY, type Finding } from "../finding.ts";
+import type { Finding } from "../finding.ts";
 import { counted } from "../../../lib/counted.ts";
-import { KEY_SHOWN } from "../own_keys.ts";
+import { KEY_SHOWN, type Sightings } from "../own_keys.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
 import { CannotConnect, type Target } from "../probe_client.ts";
 import type { Attempt } from "../scripted_upstream.ts";
@@ -20,8 +20,17 @@ import {
   streamHead,
   wholeBody,
 } from "../stream.ts";
+import { byCheck, type Sighting } from "../watched.ts";
 
-/** Headers of the client, each with a canary. `isHop`: it ends at the next hop (RFC 9110 7.6.1). */
+/** Named in Connection in letters of another case. */
+const CASED = "X-Weir-Hop-Case";
+/** The value of Connection. */
+const NAMED = `x-weir-hop, ${CASED.toUpperCase()}`;
+
+/**
+ * Headers of the client, each with a canary. `isHop`: it ends at the next hop (RFC 9110 7.6.1), named
+ * in Connection or not. Trailer does not (6.6.2).
+ */
 const UP = [
   { name: "authorization", isHop: false, isCredential: true },
   { name: "cookie", isHop: false, isCredential: true },
@@ -31,6 +40,9 @@ const UP = [
   { name: "keep-alive", isHop: true, isCredential: false },
   { name: "proxy-authorization", isHop: true, isCredential: true },
   { name: "proxy-connection", isHop: true, isCredential: false },
+  { name: CASED, isHop: true, isCredential: false },
+  { name: "te", isHop: true, isCredential: false },
+  { name: "upgrade", isHop: true, isCredential: false },
 ] as const;
 
 /** What stands before a canary, so that the value is one of its header's. */
@@ -38,6 +50,7 @@ const PREFIXES: Readonly<Record<string, string>> = {
   authorization: "Bearer ",
   cookie: "session=",
   "keep-alive": "timeout=5, x=",
+  "set-cookie": "upstream=",
 };
 
 /** Headers of the upstream. */
@@ -48,54 +61,53 @@ const DOWN = [
   { name: "x-weir-audit", isHop: false },
   { name: "x-weir-hop", isHop: true },
   { name: "proxy-authenticate", isHop: true },
+  { name: CASED, isHop: true },
+  { name: "keep-alive", isHop: true },
+  { name: "upgrade", isHop: true },
 ] as const;
 
-/** Canaries up, canaries down, the gateway's own key, and what steers an nginx. */
+/** Canaries up, canaries down, keys that end at the gateway, and what steers an nginx. */
 export const headers: Check = {
   name: "headers",
   title: "Which headers cross the gateway, and which must not?",
   async run(rig: Rig): Promise<readonly Finding[]> {
-    const canaries = new Map(UP.map(({ name }) => [name as string, canary(rig)]));
-    const downCanaries = new Map(DOWN.map(({ name }) => [name as string, canary(rig)]));
-    const { gatewayKey } = rig.options;
-    const fields = UP.filter(({ name }) => name !== "authorization" || !hasAuthorization(rig))
-      .map(({ name }) => [name, (PREFIXES[name] ?? "") + canaries.get(name)!] as const);
+    const canaries = new Map(UP.map(({ name }) => [name as string, rig.canary()]));
+    const downCanaries = new Map(DOWN.map(({ name }) => [name as string, rig.canary()]));
+    const fields = rig.notGiven(
+      UP.map(({ name }) => [name, (PREFIXES[name] ?? "") + canaries.get(name)!]),
+    );
     const down = [...downCanaries].map(([name, value]) =>
-      name === "set-cookie" ? `set-cookie: upstream=${value}; Path=/` : `${name}: ${value}`
+      `${name}: ${PREFIXES[name] ?? ""}${value}`
     );
     const asked = await rig.tell(
       "through",
       (attempt: Attempt, mark: string) =>
         attempt.write(Buffer.concat([
-          Buffer.from(streamHead([...down, "connection: x-weir-hop"])),
+          Buffer.from(streamHead([...down, `connection: ${NAMED}`])),
           chunk(wholeBody(mark, 1)),
           Buffer.from(LAST_CHUNK),
         ])),
-      { fields: [...fields, ["connection", "x-weir-hop"]] },
+      { fields: [...fields, ["connection", NAMED]] },
     );
     const [attempt] = asked.expectation.attempts;
     if (attempt === undefined) return [unreached()];
-    if (gatewayKey !== undefined) canaries.set("authorization", gatewayKey);
     const isBelowHttp = await isByteRelay(rig);
     return [
-      ...upFindings(attempt, canaries, isBelowHttp, gatewayKey !== undefined),
+      ...upFindings(attempt, canaries, isBelowHttp, rig.options.gatewayKey !== undefined),
       ...downFindings(asked, downCanaries, isBelowHttp),
       await accel(rig),
     ];
   },
   async after(rig) {
-    const fields = UP.filter(({ isCredential }) => isCredential)
-      .filter(({ name }) => name !== "authorization" || !hasAuthorization(rig))
-      .map(({ name }) => [name, (PREFIXES[name] ?? "") + secretCanary(rig)] as const);
-    await provoke(rig, fields);
-    return [ownKeyFinding(rig), echoFinding(rig)];
+    const secrets = UP.filter(({ isCredential }) => isCredential);
+    await provoke(
+      rig,
+      rig.notGiven(secrets.map(({ name }) => [name, (PREFIXES[name] ?? "") + secretCanary(rig)])),
+    );
+    return [];
   },
+  overall: (rig) => [...keyUpFindings(rig), ownKeyFinding(rig), echoFinding(rig)],
 };
-
-/** True when the command line gives the client's authorization. */
-function hasAuthorization(rig: Rig): boolean {
-  return rig.options.gateway.fields.some(([name]) => name.toLowerCase() === "authorization");
-}
 
 function upFindings(
   attempt: Attempt,
@@ -129,10 +141,7 @@ function upFindings(
           credentials.map(({ name }) => reachedText(attempt.headText, name, canaries.get(name)!))
             .join(", ")
         }`,
-      evidence: linesWith(attempt.headText, credentials.map(({ name }) => canaries.get(name)!))
-        .map((line) =>
-          hasGatewayKey ? line.replaceAll(canaries.get("authorization")!, KEY_SHOWN) : line
-        ),
+      evidence: linesWith(attempt.headText, credentials.map(({ name }) => canaries.get(name)!)),
       mend:
         "Drop the client's credentials where the gateway has its own for the upstream: cookies and keys were given to the gateway alone.",
     }),
@@ -160,10 +169,12 @@ function downFindings(
     finding("headers", {
       part: "hop-down",
       verdict: hop.length === 0 ? "pass" : isBelowHttp ? "note" : "fail",
-      limit: "what the upstream's Connection names does not reach the client",
+      limit:
+        "what the upstream's Connection names, and what ends at the next hop, does not reach the client",
       measured: hop.length === 0 ? "none of them" : hopText(hop, isBelowHttp),
       evidence: linesWith(head, hop.map(({ name }) => canaries.get(name)!)),
-      mend: "Drop the headers that the upstream's Connection names.",
+      mend:
+        "Drop the headers that the upstream's Connection names and those of RFC 9110, 7.6.1, before answering the client.",
     }),
     finding("headers", {
       part: "others-down",
@@ -226,19 +237,37 @@ async function provoke(rig: Rig, fields: Target["fields"]): Promise<void> {
   await rig.upstream.refusing(() => suffer(TROUBLES[0]!));
 }
 
-/** The key that the gateway shows the upstream must not come back in any error of the audit's. */
+/** The key that clients show the gateway must be in no request of the audit's, however it is written. */
+function keyUpFindings({ keys, options }: Rig): readonly Finding[] {
+  if (options.gatewayKey === undefined) return [];
+  const seen = keys.inRequests();
+  return [finding("headers", {
+    part: "key-up",
+    verdict: seen.count > 0 ? "fail" : "pass",
+    limit: "the key that clients show the gateway reaches the upstream in no request of any check",
+    measured: sightingsText(seen, "request"),
+    value: seen.count,
+    unit: "requests",
+    evidence: seen.found.map((one) => shownKey(one, "request")),
+    mend:
+      "Drop the client's key from what is sent on, in headers, target and body: it opens the gateway to whoever reads the upstream's logs.",
+  })];
+}
+
+/** The key that the gateway shows the upstream must not come back in any answer of the audit's. */
 function ownKeyFinding({ keys }: Rig): Finding {
   const leaks = keys.leaks();
+  const seen = keys.inAnswers();
   return finding("headers", {
     part: "own-key",
-    verdict: leaks.length > 0 ? "fail" : "pass",
+    verdict: leaks.length + seen.count > 0 ? "fail" : "pass",
     limit: "the gateway's key for the upstream never reaches a client",
     measured: keys.count === 0
       ? "the gateway shows the upstream no key of its own"
-      : inErrorsText(leaks, keys.errors),
-    value: leaks.length,
+      : `${inErrorsText(leaks, keys.errors)}, ${sightingsText(seen, "other answer")}`,
+    value: leaks.length + seen.count,
     unit: "answers",
-    evidence: leaks.map(shownLeak),
+    evidence: [...leaks, ...seen.found].map((one) => shownKey(one, "answer")),
     mend: "Never copy the request to the upstream into what a client sees.",
   });
 }
@@ -253,31 +282,38 @@ function echoFinding({ keys }: Rig): Finding {
     measured: inErrorsText(echoes, keys.errors),
     value: echoes.length,
     unit: "answers",
-    evidence: echoes.map(shownLeak),
+    evidence: echoes.map((one) => shownKey(one, "answer")),
     mend: "Leave them out of errors: those are logged, and shown to others.",
   });
 }
 
-function inErrorsText(leaks: readonly string[], errors: number): string {
+function inErrorsText(leaks: readonly Sighting[], errors: number): string {
   return leaks.length > 0
     ? `in ${leaks.length} of ${counted(errors, "different error")}`
     : `in none of ${counted(errors, "different error")}`;
 }
 
-function shownLeak(text: string): string {
-  return shownBytes(text, Math.max(0, text.indexOf(KEY_SHOWN) - 80));
+function sightingsText({ all, count, found }: Sightings, what: string): string {
+  return count > 0
+    ? `in ${count} of ${counted(all, what)}: ${byCheck(found)}`
+    : `in none of ${counted(all, what)}`;
+}
+
+function shownKey({ check, mark, shown }: Sighting, what: "request" | "answer"): string {
+  const from = Math.max(0, shown.indexOf(KEY_SHOWN) - 80);
+  return `${check}: the ${what} of ${mark}: ${shownBytes(shown, from)}`;
 }
 
 /** A value of the client's that must be in no error. */
 function secretCanary(rig: Rig): string {
-  const value = canary(rig);
+  const value = rig.canary();
   rig.keys.shown(value);
   return value;
 }
 
 /** `X-Accel-Redirect` makes an nginx serve a place of its own. */
 async function accel(rig: Rig): Promise<Finding> {
-  const value = `/${canary(rig)}`;
+  const value = `/${rig.canary()}`;
   const asked = await rig.tell(
     "through",
     (attempt: Attempt, mark: string) =>
@@ -334,8 +370,4 @@ function namesOf(found: readonly { readonly name: string }[]): string {
 function linesWith(head: string, values: readonly string[]): readonly string[] {
   return head.split("\r\n").filter((line) => values.some((value) => line.includes(value)))
     .map((line) => shownBytes(line));
-}
-
-function canary(rig: Rig): string {
-  return CANARY + rig.draw(12);
 }

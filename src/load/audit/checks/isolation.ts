@@ -6,7 +6,7 @@
  */
 
 import { counted } from "../../../lib/counted.ts";
-import type { Finding } from "../finding.ts";
+import { CANARY, type Finding } from "../finding.ts";
 import type { Again, Foreign } from "../isolation_watch.ts";
 import { ownAnswer } from "../own_answer.ts";
 import { END_TEXTS } from "../probe_client.ts";
@@ -22,6 +22,7 @@ import {
   streamHead,
   textEvent,
 } from "../stream.ts";
+import { byCheck } from "../watched.ts";
 
 /** Streams at once, and how often. */
 const CLIENTS = 16;
@@ -29,31 +30,44 @@ const ROUNDS = 3;
 /** Of a stream. */
 const EVENTS = 12;
 const GAP_MS = 5;
+/** Shown before and behind what is another one's. */
+const AROUND_CHARS = 120;
 /** Requests that are told with all that happened to them. */
 const TOLD_MAX = 20;
 
-/** Many streams at once. What all checks have seen is judged by `isolationFindings`. */
+/** Many streams at once, half of them with credentials; and what all checks have seen. */
 export const isolation: Check = {
   name: "isolation",
   title: "Does each client get its own answer, and the upstream each request once?",
   async run(rig: Rig): Promise<readonly Finding[]> {
     const all: Asked[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      all.push(...await Promise.all(Array.from({ length: CLIENTS }, () => stream(rig))));
+      all.push(
+        ...await Promise.all(
+          Array.from({ length: CLIENTS }, (_, client) => stream(rig, client % 2 === 0)),
+        ),
+      );
     }
     return [atOnceFinding(all)];
   },
+  overall,
 };
 
-async function stream(rig: Rig): Promise<Asked> {
+/** `hasSecrets`: with credentials and a cookie of its own, which whoever has none must not get. */
+async function stream(rig: Rig, hasSecrets: boolean): Promise<Asked> {
+  const set = hasSecrets ? [`set-cookie: upstream=${rig.canary()}; Path=/`] : [];
+  const secrets = rig.notGiven([
+    ["cookie", `session=${rig.canary()}`],
+    ["authorization", `Bearer ${rig.canary()}`],
+  ]);
   return await rig.tell("through", async (attempt: Attempt, mark: string) => {
-    attempt.write(Buffer.concat([Buffer.from(streamHead()), chunk(roleEvent(mark))]));
+    attempt.write(Buffer.concat([Buffer.from(streamHead(set)), chunk(roleEvent(mark))]));
     for (let sequence = 1; sequence <= EVENTS; sequence++) {
       if (!await attempt.pause(GAP_MS)) return;
       attempt.write(chunk(textEvent(mark, sequence)));
     }
     endBody(attempt, finishEvent(mark) + DONE);
-  });
+  }, { fields: hasSecrets ? secrets : [] });
 }
 
 /** What is wrong with a stream; undefined = nothing is. How events are spelt is for `bytes`. */
@@ -101,40 +115,50 @@ function atOnceFinding(all: readonly Asked[]): Finding {
 }
 
 /** What all checks have seen. */
-export function isolationFindings(rig: Rig): readonly Finding[] {
+function overall(rig: Rig): readonly Finding[] {
   const { isolation: seen } = rig;
   const again = seen.again();
   return [
-    foreignFinding("answers", "answer", seen.mixedAnswers, seen.answers, seen.inAnswers),
-    foreignFinding("requests", "request", seen.mixedRequests, seen.requests, seen.inRequests),
+    foreignFinding(rig, "answer", seen.mixedAnswers, seen.answers, seen.inAnswers),
+    foreignFinding(rig, "request", seen.mixedRequests, seen.requests, seen.inRequests),
     onceFinding(again, seen.requests, rig.options.retriesDeclared),
   ];
 }
 
 function foreignFinding(
-  part: string,
-  what: string,
+  { keys }: Rig,
+  what: "answer" | "request",
   mixed: number,
   all: number,
   found: readonly Foreign[],
 ): Finding {
   return finding("isolation", {
-    part,
+    part: `${what}s`,
     verdict: mixed > 0 ? "fail" : "pass",
-    limit: `no ${what} of any check holds the mark of another request`,
+    limit: `no ${what} of any check holds the mark, a cookie or a key of another one`,
     measured: mixed === 0
-      ? `${counted(all, what)}, each with its own mark`
-      : `${mixed} of ${counted(all, what)} with a foreign mark: ${byCheck(found)}`,
+      ? `${counted(all, what)}, each with what is its own`
+      : `${mixed} of ${counted(all, what)} with ${kindsText(found)}: ${byCheck(found)}`,
     value: mixed,
     unit: `${what}s`,
     evidence: found.map(({ check, mark, foreign, foreignCheck, shown }) =>
       `${check}: the ${what} of ${mark} holds ${foreign} of ${
         foreignCheck ?? "a request that is not remembered"
-      }: …${shownBytes(shown)}…`
+      }: ${shownAround(keys.hide(shown), foreign)}`
     ),
     mend:
-      "Share nothing between two requests: no buffer, no variable outside of them, no cache that answers what is only alike.",
+      "Share nothing between two requests: no buffer, no variable outside of them, no cookies that are kept, no cache that answers what is only alike.",
   });
+}
+
+/** "a foreign mark", "a foreign canary", or both. */
+function kindsText(found: readonly Foreign[]): string {
+  const kinds = found.map(({ foreign }) => foreign.startsWith(CANARY) ? "canary" : "mark");
+  return [...new Set(kinds)].sort().map((kind) => `a foreign ${kind}`).join(" or ");
+}
+
+function shownAround(text: string, word: string): string {
+  return shownBytes(text, Math.max(0, text.indexOf(word) - AROUND_CHARS), 2 * AROUND_CHARS);
 }
 
 function onceFinding(again: readonly Again[], requests: number, declared: number): Finding {
@@ -159,11 +183,4 @@ function onceFinding(again: readonly Again[], requests: number, declared: number
     mend:
       "Send each request once, and again only when the upstream has failed: each one more is paid for.",
   });
-}
-
-/** "first-byte 19, keep-alive 18". */
-function byCheck(found: readonly { readonly check: string; readonly mark: string }[]): string {
-  const marks = Map.groupBy(found, ({ check }) => check);
-  return [...marks].map(([check, all]) => `${check} ${new Set(all.map(({ mark }) => mark)).size}`)
-    .join(", ");
 }
