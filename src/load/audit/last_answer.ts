@@ -86,10 +86,16 @@ export class LastAnswer {
     const fields = headFields(text);
     const valueOf = (name: string) => fields.find(([key]) => key === name)?.[1];
     const isChunked = valueOf("transfer-encoding")?.toLowerCase() === "chunked";
-    const length = Number(valueOf("content-length") ?? 0);
+    const length = valueOf("content-length");
     this.#endsWithConnection = isChunked && this.#form.isHttp10;
-    const framing = this.#form.isBodiless ? "none" : isChunked ? "chunked" : "length";
-    this.#body.begin(framing, length, HEAD_BYTES_MAX, text.length);
+    const framing = this.#form.isBodiless
+      ? "none"
+      : isChunked
+      ? "chunked"
+      : length === undefined
+      ? "close"
+      : "length";
+    this.#body.begin(framing, Number(length ?? 0), HEAD_BYTES_MAX, text.length);
     const lines = text.split("\r\n").filter((line) => !this.#form.isHttp10 || !CHUNKED.test(line));
     return Buffer.from([...lines, "connection: close", "", ""].join("\r\n"), "latin1");
   }

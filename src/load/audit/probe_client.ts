@@ -87,6 +87,9 @@ export function codingsOf(value: string): readonly string[] {
 
 const PARTIAL: ZlibOptions = { finishFlush: constants.Z_SYNC_FLUSH };
 
+/** A head that another one follows. */
+const INTERIM = /^HTTP\/1\.\d 1(?!01)\d\d\b/;
+
 /** An event, and the read that completed it. */
 export interface TimedEvent extends SseEvent {
   readonly atMs: number;
@@ -177,11 +180,27 @@ export class ClientExchange {
     return Buffer.concat(this.reads.map(({ bytes }) => bytes)).toString("latin1");
   }
 
-  /** The head as it came, without the empty line. */
+  /** The final head as far as it came, without the empty line. */
   get headText(): string {
-    const text = this.wireText;
-    const end = text.indexOf("\r\n\r\n");
-    return end < 0 ? text : text.slice(0, end);
+    return this.#heads.at(-1)!;
+  }
+
+  /** All heads as they came, those of status 1xx before the final one: what none of them may hold. */
+  get headsText(): string {
+    return this.#heads.join("\r\n\r\n");
+  }
+
+  /** The last one is the final one, which may be empty. */
+  get #heads(): readonly string[] {
+    const heads: string[] = [];
+    let rest = this.wireText;
+    for (;;) {
+      const end = rest.indexOf("\r\n\r\n");
+      const head = end < 0 ? rest : rest.slice(0, end);
+      heads.push(head);
+      if (end < 0 || !INTERIM.test(head)) return heads;
+      rest = rest.slice(end + 4);
+    }
   }
 
   /** The events that came, each with the read that completed it. */
@@ -206,8 +225,10 @@ export class ClientExchange {
   read(read: WireRead): void {
     this.bodyBytes += read.body.length;
     this.onPiece(read.body);
-    const isKept = this.#isKept || this.status >= 400;
-    if (isKept && this.bodyBytes <= KEPT_BYTES_MAX) this.reads.push(read);
+    // Until its head is whole nobody knows whether it is an error.
+    const isKept = this.#isKept || this.head === undefined || this.status >= 400;
+    if (!isKept) this.reads.length = 0;
+    else if (this.bodyBytes <= KEPT_BYTES_MAX) this.reads.push(read);
     for (const wake of this.#onBody.splice(0)) wake();
   }
 

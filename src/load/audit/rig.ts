@@ -244,6 +244,10 @@ export class Rig {
       messages: [{ role: "user", content: mark }],
     });
 
+  /** The same for an answer that is no stream. */
+  readonly jsonBody = (mark: string): string =>
+    this.chatBody(mark).replace('"stream":true', '"stream":false');
+
   /** Opens a connection. */
   async connect(way: Way): Promise<ClientConnection> {
     const connection = await ClientConnection.open(this.target(way));

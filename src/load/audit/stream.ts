@@ -124,6 +124,22 @@ export function endBody(attempt: Attempt, last = ""): void {
   );
 }
 
+/** A chat completion that is no stream, of this text. */
+export function completionJson(mark: string, text: string): string {
+  return JSON.stringify({
+    id: `chatcmpl-${mark}`,
+    object: "chat.completion",
+    created: 1_790_000_000,
+    model: "audit",
+    choices: [{
+      index: 0,
+      message: { role: "assistant", content: `${mark}.1 ${text}` },
+      finish_reason: "stop",
+    }],
+    usage: { prompt_tokens: 8, completion_tokens: 4, total_tokens: 12 },
+  });
+}
+
 /** The number of an event's text; undefined = it has none of this mark. */
 export function sequenceOf(data: string, mark: string): number | undefined {
   const found = new RegExp(`${mark}\\.(\\d+)`).exec(data)?.[1];

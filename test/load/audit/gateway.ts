@@ -82,6 +82,12 @@ export const PLANTED = [
   "gives-up",
   "one-comment",
   "own-comments",
+  "hinted-leak",
+  "slow-worker",
+  "late-done",
+  "late-end",
+  "late-json",
+  "no-cancel-json",
   "composed-request",
   "trimmed-request",
   "no-nul",
@@ -150,6 +156,7 @@ export interface Gateway {
 
 const HOP = /^(?:connection|keep-alive|proxy-\S+|te|trailer|upgrade|host)$/;
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
+const HINTS = Buffer.from("HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
 /** Of `merge`. */
 const MERGE_MS = 45;
 /** Of `buffer`: what it passes on at once. */
@@ -158,6 +165,13 @@ export const BUFFER_BYTES = 4096;
 const HOLD_MS = 25;
 /** Of `slow-up`. */
 const UP_MS = 30;
+/** Of `slow-worker`: every so many connections belong to the one that is slow on the way up. */
+const WORKERS = 4;
+/** Of `late-…`: by how much the last chunk of an answer is. */
+const LATE_END_MS: Readonly<Partial<Record<Planted, number>>> = {
+  "late-end": 500,
+  "late-json": 30,
+};
 /** Of `rotating`: connections to the upstream, used in turn. */
 const POOL = 6;
 /** Of `queue`: one request at a time, so long each, and nobody is refused. */
@@ -204,6 +218,8 @@ export function startGateway(
           ? new Relay(socket, upstreamPort)
           : planted === "rotating" || planted === "closes-clients"
           ? new Rotating(socket, pool)
+          : planted === "slow-worker"
+          ? new HttpLink(socket, upstreamPort, clients % WORKERS === 0 ? "slow-up" : "none")
           : new HttpLink(socket, upstreamPort, planted);
       },
       data: (socket, bytes) => socket.data.fromClient(bytes),
@@ -419,7 +435,7 @@ class HttpLink implements Link {
         );
         const fields = [...head.fields].filter(([name]) =>
           !/^(?:transfer-encoding|content-length)$/i.test(name) &&
-          (this.#planted === "leaked-header" || this.#planted === "via" ||
+          (this.#leaks || this.#planted === "via" ||
             !HOP.test(name.toLowerCase()) && !/hop/i.test(name))
         );
         const isBare = this.#planted === "error-fields" && head.status >= 400;
@@ -438,6 +454,7 @@ class HttpLink implements Link {
         if (this.#planted === "own-comments" && this.#isSse) {
           this.#beat = setInterval(() => this.#chunk(Buffer.from(": beat\n\n")), BEAT_MS);
         }
+        if (this.#planted === "hinted-leak") this.#send(HINTS);
         this.#send(Buffer.from(
           `HTTP/1.1 ${status} ${head.statusText}\r\n` +
             told.map(([name, value]) => `${name}: ${value}\r\n`).join("") +
@@ -464,7 +481,7 @@ class HttpLink implements Link {
     );
     const kept = fields.filter(([name]) =>
       name !== "host" && name !== "content-length" &&
-      (this.#planted === "leaked-header" || !HOP.test(name) && !named.includes(name)) &&
+      (this.#leaks || !HOP.test(name) && !named.includes(name)) &&
       !(this.#hasKey && name === "authorization")
     );
     if (this.#planted === "keeps-credentials") keep(kept, CREDENTIALS);
@@ -527,7 +544,7 @@ class HttpLink implements Link {
     underWay.delete(this);
     clearTimeout(this.#timer);
     clearInterval(this.#beat);
-    if (this.#planted !== "no-cancel") this.#upstream?.terminate();
+    if (!this.#goesOn) this.#upstream?.terminate();
   }
 
   #ask(): void {
@@ -549,7 +566,7 @@ class HttpLink implements Link {
         open: (socket) => {
           this.#upstream = socket;
           this.#up = new Outgoing(socket);
-          if (this.#hasLeft && this.#planted !== "no-cancel") socket.terminate();
+          if (this.#hasLeft && !this.#goesOn) socket.terminate();
           else this.#up.write(this.#request);
         },
         data: (socket, bytes) => this.#fromUpstream(socket, bytes),
@@ -558,6 +575,17 @@ class HttpLink implements Link {
         error: (socket) => this.#upstreamLeft(socket),
       },
     }).catch(() => this.#noAnswer());
+  }
+
+  /** Headers that end at a hop are passed on. */
+  get #leaks(): boolean {
+    return this.#planted === "leaked-header" || this.#planted === "hinted-leak";
+  }
+
+  /** The upstream is not told that the client has left. */
+  get #goesOn(): boolean {
+    return this.#planted === "no-cancel" ||
+      this.#planted === "no-cancel-json" && this.#request.includes('"stream":false');
   }
 
   /** The gateway has a key of its own for the upstream. */
@@ -662,6 +690,11 @@ class HttpLink implements Link {
       case "one-comment":
         if (bytes[0] === ":".charCodeAt(0) && ++this.#comments > 1) return;
         return this.#chunk(bytes);
+      case "late-done":
+        // Until the end of the body.
+        if (bytes.includes("data: [DONE]")) this.#merged.push(bytes);
+        else this.#chunk(bytes);
+        return;
       case "lost-byte":
         return this.#chunk(withoutOne(bytes));
       case "merge":
@@ -706,6 +739,12 @@ class HttpLink implements Link {
     if (rest.length > 0) this.#chunk(rest);
     underWay.delete(this);
     if (this.#planted === "endless") return;
+    const lateMs = LATE_END_MS[this.#planted];
+    if (lateMs === undefined || this.#planted === "late-json" && this.#isSse) this.#over();
+    else this.#timer = setTimeout(() => this.#over(), lateMs);
+  }
+
+  #over(): void {
     this.#send(LAST_CHUNK);
     this.#isAnswering = false;
     if (this.#came.length > 0) this.fromClient(Buffer.alloc(0));

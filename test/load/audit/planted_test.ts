@@ -152,6 +152,12 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
     "isolation/once",
     /^\d of 12 requests came again, though nothing had failed: fidelity \d$/,
   ],
+  ["hinted-leak", "headers", "headers/hop-down", /^passing: x-weir-hop/],
+  ["slow-worker", "first-byte", "first-byte/way-up", /; on 2 of 8 connections p50 \d\d/],
+  ["late-json", "first-byte", "first-byte/json", /; [34]\d\.\d ms or more in each$/],
+  ["late-done", "hold-back", "hold-back/end", /^held: .*\[DONE\] \(\d{3} ms\)/],
+  ["late-end", "hold-back", "hold-back/end", /^held: .*the last chunk \(\d{3} ms\), .*JSON answer/],
+  ["no-cancel-json", "cancel", "cancel/json-fin", /^still open after 2 s$/],
   [
     "hangs-up",
     "keep-alive",
@@ -430,6 +436,14 @@ describe("an audit says no failure of", () => {
       ]);
     }, TEST_MS_MAX);
   }
+
+  test("a refusal behind an interim head", async () => {
+    const { findings } = await auditPlanted("hinted-leak", ["limits"]);
+    expect(findings.map(({ name, verdict }) => [name, verdict])).toEqual([
+      ["limits/body", "pass"],
+      ["limits/headers", "pass"],
+    ]);
+  }, TEST_MS_MAX);
 
   const refusals = [
     ["busy-429", "bytes", ["bytes/numbers"]],

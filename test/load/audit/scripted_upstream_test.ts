@@ -97,6 +97,21 @@ describe("ScriptedUpstream", () => {
     });
   }
 
+  test("ends with the connection what has no other end, for HTTP/1.0 too", async () => {
+    for (const version of ["1.0", "1.1"]) {
+      const { attempts } = upstream.expect(`${MARK}0c`, async (attempt) => {
+        attempt.write(`${STREAM}\r\nabc`);
+        await attempt.pause(1);
+        attempt.write("de");
+        await attempt.cut();
+      });
+      const said = await rawExchange(upstream.port, post(`${MARK}0c`).replace("1.1", version));
+      expect(said).toStartWith(STREAM);
+      expect(said).toEndWith("\r\n\r\nabcde");
+      expect(attempts[0]!.leaving).toBe("own");
+    }
+  });
+
   test("answers HTTP/1.0 without a mark, and HEAD, and closes", async () => {
     expect(await rawExchange(upstream.port, "GET /v1/models HTTP/1.0\r\n\r\n")).toEndWith(
       'connection: close\r\n\r\n{"object":"list","data":[]}',

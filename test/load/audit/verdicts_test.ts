@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { mergedFinding, type MergedRound } from "../../../src/load/audit/checks/coalescing.ts";
 import { latenessFinding, type PacedRound } from "../../../src/load/audit/checks/events.ts";
-import { downFinding, type Sample, upFinding } from "../../../src/load/audit/checks/first_byte.ts";
+import { firstByteFindings, type Sample } from "../../../src/load/audit/checks/first_byte.ts";
 import { judgeRaces } from "../../../src/load/audit/checks/keep_alive.ts";
 import {
   judgeOverload,
@@ -87,9 +87,26 @@ describe("coalescing is", () => {
   }
 });
 
-/** A hundred answers, each so late. */
+/** A hundred answers, each so late, on eight connections. */
 function answers(downMs: number, upMs: number, isDisturbed = false): readonly Sample[] {
-  return Array.from({ length: 100 }, () => ({ downMs, upMs, isDisturbed, lines: ["a line"] }));
+  return Array.from({ length: 100 }, (_, i) => ({
+    downMs,
+    upMs,
+    endMs: 0.1,
+    jsonMs: 0.1,
+    connection: i % 8,
+    isDisturbed,
+    lines: ["a line"],
+  }));
+}
+
+/** The same, but for those on some of the connections. */
+function but(
+  samples: readonly Sample[],
+  changes: Partial<Sample>,
+  isChanged: (sample: Sample, i: number) => boolean,
+): readonly Sample[] {
+  return samples.map((sample, i) => isChanged(sample, i) ? { ...sample, ...changes } : sample);
 }
 
 describe("first-byte says of", () => {
@@ -141,11 +158,38 @@ describe("first-byte says of", () => {
   for (const [name, through, isBusy, down, up, says] of CASES) {
     test(name, () => {
       const measured = { samples: { direct, through }, isBusy };
-      const found = downFinding(measured);
-      expect([found.verdict, upFinding(measured).verdict]).toEqual([down, up]);
-      expect(found.measured).toMatch(says);
+      const [found, wayUp, ...others] = firstByteFindings(measured);
+      expect([found!.verdict, wayUp!.verdict]).toEqual([down, up]);
+      expect(found!.measured).toMatch(says);
+      const isThin = through.every(({ isDisturbed }) => isDisturbed);
+      expect(others.map(({ verdict }) => verdict)).toEqual(
+        isThin ? ["void", "void"] : ["pass", "pass"],
+      );
     });
   }
+
+  const honest = answers(0.3, 0.3);
+  const late = { downMs: 30, upMs: 30, endMs: 30, jsonMs: 30 };
+  const SLOW = [
+    ["one slow connection of eight", ({ connection }: Sample) => connection === 2, /on 1 of 8/],
+    ["every second connection", ({ connection }: Sample) => connection % 2 === 0, /on 4 of 8/],
+  ] as const;
+  for (const [name, isSlow, says] of SLOW) {
+    for (const isBusy of [false, true]) {
+      test(`${name} that it fails, ${isBusy ? "while others have the processors" : "calm"}`, () => {
+        const through = but(honest, late, isSlow);
+        const found = firstByteFindings({ samples: { direct, through }, isBusy });
+        expect(found.map(({ verdict }) => verdict)).toEqual(["fail", "fail", "fail", "fail"]);
+        for (const { measured } of found) expect(measured).toMatch(says);
+      });
+    }
+  }
+
+  test("answers that a machine makes late here and there no failure", () => {
+    const through = but(honest, late, (_, i) => i % 3 === 0);
+    const found = firstByteFindings({ samples: { direct, through }, isBusy: true });
+    expect(found.map(({ verdict }) => verdict)).toEqual(["void", "pass", "void", "pass"]);
+  });
 });
 
 describe("a race against a closing upstream is", () => {

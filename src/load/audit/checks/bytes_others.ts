@@ -15,7 +15,7 @@ import {
 } from "../comparison.ts";
 import { ownAnswer, tellWithRoom } from "../own_answer.ts";
 import { finding, type Rig } from "../rig.ts";
-import { answerWhole, chunk, headText, LAST_CHUNK, streamHead } from "../stream.ts";
+import { answerWhole, chunk, completionJson, headText, LAST_CHUNK, streamHead } from "../stream.ts";
 
 /** Answers that are no stream. */
 const WHOLE = [
@@ -37,21 +37,6 @@ const WHOLE = [
   },
 ] as const;
 
-function completionJson(mark: string, text: string): string {
-  return JSON.stringify({
-    id: `chatcmpl-${mark}`,
-    object: "chat.completion",
-    created: 1_790_000_000,
-    model: "audit",
-    choices: [{
-      index: 0,
-      message: { role: "assistant", content: `${mark}.1 ${text}` },
-      finish_reason: "stop",
-    }],
-    usage: { prompt_tokens: 8, completion_tokens: 4, total_tokens: 12 },
-  });
-}
-
 /** Whole JSON answers: their bytes, their numbers, what their head says of them. */
 export async function wholeAnswers(rig: Rig): Promise<readonly Tried[]> {
   const found: Tried[] = [];
@@ -61,7 +46,7 @@ export async function wholeAnswers(rig: Rig): Promise<readonly Tried[]> {
       sent = Buffer.from(body(mark));
       const head = ["content-type: application/json", `content-length: ${sent.length}`];
       attempt.write(Buffer.concat([Buffer.from(headText(200, "OK", head)), sent]));
-    }, { body: (mark) => rig.chatBody(mark).replace('"stream":true', '"stream":false') });
+    }, { body: rig.jsonBody });
     const { exchange } = asked;
     const none = unwritten(name, asked);
     if (none !== undefined) {

@@ -32,18 +32,23 @@ type How = "fin" | "reset";
 /** When a client leaves. */
 interface Window {
   readonly name: string;
+  /** True: it is no stream that is asked for. */
+  readonly isJson?: boolean;
   /** Answers, until the client has left. */
   readonly script: (attempt: Attempt, mark: string) => Promise<void>;
   /** Settles when it is time to leave. */
   readonly ready: (rig: Rig, asked: Asked) => Promise<unknown>;
 }
 
+/** While nothing has been answered. */
+const BEFORE_HEAD: Omit<Window, "name"> = {
+  script: async (attempt) => void await attempt.pause(WATCHED_MS + 3000),
+  ready: (_, { expectation }) => expectation.arrived,
+};
+
 const WINDOWS: readonly Window[] = [
-  {
-    name: "before-head",
-    script: async (attempt) => void await attempt.pause(WATCHED_MS + 3000),
-    ready: (_, { expectation }) => expectation.arrived,
-  },
+  { name: "before-head", ...BEFORE_HEAD },
+  { name: "json", isJson: true, ...BEFORE_HEAD },
   {
     name: "after-head",
     async script(attempt, mark) {
@@ -74,7 +79,7 @@ const WINDOWS: readonly Window[] = [
   },
 ];
 
-/** Three windows, and the one between two attempts; each left with a FIN and with an RST. */
+/** All windows, and the one between two attempts; each left with a FIN and with an RST. */
 export const cancel: Check = {
   name: "cancel",
   title: "Does the upstream stop when the client leaves?",
@@ -122,7 +127,8 @@ async function leaveIn(rig: Rig, window: Window, how: How): Promise<Finding> {
 }
 
 async function leaveOnce(rig: Rig, window: Window, how: How) {
-  const asked = await rig.ask("through", window.script);
+  const body = window.isJson ? rig.jsonBody : rig.chatBody;
+  const asked = await rig.ask("through", window.script, { body });
   await rig.within(window.ready(rig, asked), 5000);
   const leftMs = performance.now();
   asked.connection.leave(how);

@@ -10,12 +10,12 @@ import type { BodyRead } from "../probe_client.ts";
 import { type Check, finding, type Rig, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import { chunk, DONE, endBody, finishEvent, streamHead } from "../stream.ts";
+import { endFinding, type HeldPiece, heldPieces, isHeld, LATE_MS_MAX } from "./hold_back_end.ts";
 
 /** Of the first event; 0 = the head alone. */
 const SIZES = [0, 10, 100, 1024, 4096, 16_384, 65_536] as const;
 /** The upstream is silent so long behind it. */
 const SILENCE_MS = 2000;
-const LATE_MS_MAX = 50;
 /** What is held once may be the machine's doing; what is held each time is not. */
 const TRIES = 3;
 
@@ -28,36 +28,46 @@ interface Held {
   readonly lines: readonly string[];
 }
 
-/** The smallest event that passes at once. */
+/** The smallest event that passes at once, and what an answer ends with. */
 export const holdBack: Check = {
   name: "hold-back",
   title: "Is an event held back until more bytes have come?",
   async run(rig: Rig): Promise<readonly Finding[]> {
     const best = new Map<number, Held>();
+    const ends = new Map<string, HeldPiece>();
     for (let attempt = 0; attempt < TRIES; attempt++) {
-      const sizes = SIZES.filter((size) =>
-        !(best.get(size) && best.get(size)!.lateMs <= LATE_MS_MAX)
-      );
-      if (sizes.length === 0) break;
-      for (const held of await Promise.all(sizes.map((size) => hold(rig, size)))) {
-        const before = best.get(held.size);
-        if (before === undefined || held.lateMs < before.lateMs) best.set(held.size, held);
-      }
+      const sizes = SIZES.filter((size) => !best.has(size) || isHeld(best.get(size)!));
+      const isEndOpen = attempt === 0 || [...ends.values()].some(isHeld);
+      const [events, pieces] = await Promise.all([
+        Promise.all(sizes.map((size) => hold(rig, size))),
+        isEndOpen ? heldPieces(rig) : [],
+      ]);
+      for (const held of events) keepBest(best, held.size, held);
+      for (const piece of pieces) keepBest(ends, piece.name, piece);
     }
     const all = SIZES.map((size) => best.get(size)!);
     const [head, ...events] = all;
-    return [headFinding(head!), eventFinding(events)];
+    return [headFinding(head!), eventFinding(events), endFinding([...ends.values()])];
   },
 };
 
+/** `one` in place of what came later. */
+function keepBest<Key, One extends { readonly lateMs: number }>(
+  best: Map<Key, One>,
+  key: Key,
+  one: One,
+): void {
+  const before = best.get(key);
+  if (before === undefined || one.lateMs < before.lateMs) best.set(key, one);
+}
+
 function headFinding(head: Held): Finding {
-  const isHeld = head.lateMs > LATE_MS_MAX;
   return finding("hold-back", {
     part: "head",
     // Who has sent no head yet can still ask another upstream or give a true status.
-    verdict: !isHeld ? "pass" : head.isMachine ? "void" : "note",
+    verdict: !isHeld(head) ? "pass" : head.isMachine ? "void" : "note",
     limit: `the head alone comes within ${LATE_MS_MAX} ms`,
-    measured: isHeld ? "the head waits for the first event" : lateText(head.lateMs),
+    measured: isHeld(head) ? "the head waits for the first event" : lateText(head.lateMs),
     value: finite(head.lateMs),
     unit: "ms",
     evidence: head.lines,
@@ -67,7 +77,7 @@ function headFinding(head: Held): Finding {
 }
 
 function eventFinding(events: readonly Held[]): Finding {
-  const held = events.filter(({ lateMs }) => lateMs > LATE_MS_MAX);
+  const held = events.filter(isHeld);
   // The size from which on nothing is held.
   const released = events.findLast((one, i) =>
     !held.includes(one) && (i === 0 || held.includes(events[i - 1]!))
@@ -113,11 +123,11 @@ async function hold(rig: Rig, size: number): Promise<Held> {
   const { exchange } = asked;
   const readMs = size === 0 ? exchange.headMs : bodyMs(exchange.bodies(), size);
   const lateMs = readMs === undefined ? Infinity : readMs - wroteMs;
-  const isHeld = lateMs >= SILENCE_MS - LATE_MS_MAX;
+  const isSilent = lateMs >= SILENCE_MS - LATE_MS_MAX;
   return {
     size,
-    lateMs: isHeld ? Infinity : lateMs,
-    isMachine: !isHeld && rig.watch.worst(wroteMs, readMs ?? wroteMs) > LATE_MS_MAX / 2,
+    lateMs: isSilent ? Infinity : lateMs,
+    isMachine: !isSilent && rig.watch.worst(wroteMs, readMs ?? wroteMs) > LATE_MS_MAX / 2,
     lines: timeline(asked),
   };
 }
