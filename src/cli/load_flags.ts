@@ -19,7 +19,7 @@ import {
   switchFlag,
   textFlag,
 } from "./flags.ts";
-import { PLACES_MAX } from "./load_shape.ts";
+import { PLACES_MAX } from "./load_places.ts";
 import type { Expected } from "./measure.ts";
 import {
   readArrivals,

@@ -15,7 +15,7 @@ import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
 import { cleanerOf } from "./load_secrets.ts";
 import { apiOf, endpointOf, type Url, urlOf } from "./load_url.ts";
-import { placesOf } from "./load_shape.ts";
+import { placesOf } from "./load_places.ts";
 import { readTraces } from "./load_trace.ts";
 import { saysLength } from "../load/traces/bodies.ts";
 import { type TraceRequest, turnsOf } from "../load/traces/trace.ts";

@@ -10,19 +10,8 @@ import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import type { Flags, LoadOptions } from "./load_options.ts";
+import { placesOf } from "./load_places.ts";
 import { type Warmup, warmupOf } from "./load_values.ts";
-import { connectionsMax } from "./process_facts.ts";
-
-/** Most requests at once, unless it is said. */
-export const PLACES_MAX = 20_000;
-
-/**
- * Most requests at once of an open loop that `processes` send: where it is not said, no more than they
- * have descriptors for.
- */
-export function placesOf({ maxConcurrency }: Flags, processes: number): number {
-  return maxConcurrency ?? Math.min(PLACES_MAX, processes * connectionsMax(false));
-}
 
 /** When the requests of a stage are due, all of them: a run takes its own part, one of `parts`. */
 export function shapeOf(
