@@ -105,7 +105,7 @@ export class OwnKeys {
     if (!isError(exchange) || this.#errors.size >= ERRORS_MAX) return;
     const whole = exchange.encoding === undefined
       ? exchange.wireText
-      : `${exchange.headText}\r\n\r\n${exchange.body.toString("latin1")}`;
+      : `${exchange.headsText}\r\n\r\n${exchange.body.toString("latin1")}`;
     const text = whole.slice(0, ERROR_CHARS_MAX);
     if (!this.#errors.has(text)) this.#errors.set(text, { check, mark });
   }

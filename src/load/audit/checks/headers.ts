@@ -161,7 +161,7 @@ function downFindings(
   canaries: ReadonlyMap<string, string>,
   isBelowHttp: boolean,
 ): Finding[] {
-  const head = exchange.headText;
+  const head = exchange.headsText;
   const leaked = DOWN.filter(({ name }) => head.includes(canaries.get(name)!));
   const hop = leaked.filter(({ isHop }) => isHop);
   const others = leaked.filter(({ isHop }) => !isHop);
@@ -324,7 +324,7 @@ async function accel(rig: Rig): Promise<Finding> {
       ])),
   );
   const isObeyed = !asked.exchange.body.includes(asked.mark);
-  const isPassed = asked.exchange.headText.includes(value);
+  const isPassed = asked.exchange.headsText.includes(value);
   return finding("headers", {
     part: "x-accel",
     verdict: isObeyed ? "fail" : isPassed ? "note" : "pass",
