@@ -75,6 +75,7 @@ export const PLANTED = [
   "errors-as-500",
   "503-as-502",
   "error-body",
+  "error-prefix",
   "error-envelope",
   "error-respelt",
   "error-fields",
@@ -115,6 +116,8 @@ const TEXTS: Readonly<Partial<Record<Planted, (text: string) => string>>> = {
   "no-logprobs": (text) => text.replace(/,"logprobs":\{.*?"refusal":null\}/g, ""),
   "no-fingerprint": (text) => text.replace(/,"system_fingerprint":"\w*"/g, ""),
   "error-body": (text) => text.replace(ERROR, '{"error":{"message":"upstream error"}}'),
+  "error-prefix": (text) =>
+    text.replace(ERROR, (json) => json.replace('"message":"', '"message":"openai error: ')),
   "error-envelope": (text) => text.replace(ERROR, '{"detail":[$&]}'),
   "error-respelt": (text) =>
     text.replace(ERROR, (json) => latin1(JSON.stringify(JSON.parse(utf8(json)), null, 1))),

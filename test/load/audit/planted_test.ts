@@ -36,6 +36,12 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
     /^400, 401, .*: error\.message: "upstream error" instead/,
   ],
   [
+    "error-prefix",
+    "errors",
+    "errors/body",
+    /^400, 401, .*, 503: error\.message: "openai error: The upstream refuses «naïve 漢字 🚦» \(…\)" instead of "The [^"]*"$/,
+  ],
+  [
     "error-fields",
     "errors",
     "errors/headers",

@@ -115,10 +115,9 @@ function jsonChange(told: Told): readonly Change[] {
   const { exchange, mark } = told.asked;
   const said = refusalBody(told.refusal!, mark);
   const came = exchange.body.toString();
-  const change = bodyChange(said, came);
-  if (change === undefined) return [];
-  const text = change.text.replaceAll(mark, "…");
-  return [{ told, verdict: change.verdict, text, evidence: bodies(said, came) }];
+  // Without the mark, by which the same change of each would be another one.
+  const change = bodyChange(said.replaceAll(mark, "…"), came.replaceAll(mark, "…"));
+  return change === undefined ? [] : [{ told, ...change, evidence: bodies(said, came) }];
 }
 
 function pageChange(told: Told): readonly Change[] {
