@@ -9,7 +9,7 @@ import type { Load } from "../load/run.ts";
 import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
-import type { Flags, LoadOptions } from "./load_options.ts";
+import type { LoadOptions } from "./load_options.ts";
 import { placesOf } from "./load_places.ts";
 import { type Warmup, warmupOf } from "./load_values.ts";
 
