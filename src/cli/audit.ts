@@ -14,6 +14,7 @@ import { CANARY, FAIL_ON } from "../load/audit/finding.ts";
 import { greet, type Obstacle } from "../load/audit/greeting.ts";
 import { MachineWatch } from "../load/audit/machine_watch.ts";
 import { Ledger } from "../load/audit/ledger.ts";
+import { formsOf } from "../load/audit/own_keys.ts";
 import { codingsOf, DECODED, type Target } from "../load/audit/probe_client.ts";
 import { htmlReport } from "../load/audit/report_html.ts";
 import { jsonReport } from "../load/audit/report_json.ts";
@@ -454,10 +455,9 @@ function cleaner(given: ParsedUrl | undefined, flags: AuditFlags): (text: string
     ...(flags.gatewayKey === undefined ? [] : [flags.gatewayKey]),
     ...headerSecrets(flags.header),
   ]);
-  // In JSON, and as the bytes of UTF-8, too.
+  // As a gateway may have written them anew, and as the bytes of UTF-8, too.
   const mask = masker(secrets.flatMap((secret) => [
-    secret,
-    JSON.stringify(secret).slice(1, -1),
+    ...formsOf(secret),
     Buffer.from(secret).toString("latin1"),
   ]));
   return (text) =>

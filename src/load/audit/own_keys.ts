@@ -235,7 +235,7 @@ function secretWords(head: string): readonly SecretWord[] {
  * A secret as it is and as it is written in a URL, in JSON, in hexadecimal digits, and in Base64 of
  * both alphabets, of which there is what is the same wherever it begins there.
  */
-function formsOf(secret: string): readonly string[] {
+export function formsOf(secret: string): readonly string[] {
   const bytes = Buffer.from(secret);
   const inBase64 = [0, 1, 2].map((before) =>
     Buffer.concat([Buffer.alloc(before), bytes]).toString("base64").slice(
